@@ -1,0 +1,403 @@
+"""The configuration of a study: what `config.yaml` may say, checked when it is read.
+
+Every section is a pydantic model that refuses unknown keys. `load` reads a file, `Study` is the
+whole, and `python -m neuroalign schema` writes the JSON schema that editors and Snakemake use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from neuroalign.errors import ConfigError, choices
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
+"""A BIDS label: letters and digits only, since it becomes part of file names."""
+
+Seconds = Annotated[float, Field(ge=0)]
+Encoder = Literal["ridge"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values cannot change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Simulate(Section):
+    """Make a study with a known truth before reading it back (leave out for real data)."""
+
+    subjects: int = Field(3, ge=1, le=99, description="number of simulated listeners")
+    runs: int = Field(4, ge=2, le=4, description="runs, one part of the story each")
+    tr: float = Field(1.5, gt=0.2, le=5, description="repetition time in seconds")
+    noise: tuple[float, ...] = Field(
+        (0.8, 1.0, 1.3), description="noise of each subject, relative to the signal, cycled"
+    )
+
+
+class Dataset(Section):
+    """Where the BIDS dataset lies and which part of it to read."""
+
+    path: str = Field(description="root of the BIDS dataset; ${VARIABLES} are expanded")
+    derivatives: str = Field(
+        "derivatives/fmriprep", description="folder of preprocessed data, relative to `path`"
+    )
+    subjects: Literal["all"] | tuple[Name, ...] = Field("all", description="labels without 'sub-'")
+    task: Name = Field(description="BIDS task label")
+    session: Name | None = Field(None, description="BIDS session label; all sessions when left out")
+    runs: Literal["all"] | tuple[Name, ...] = Field("all", description="BIDS run labels")
+
+    @field_validator("path", "derivatives")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        expanded = os.path.expanduser(os.path.expandvars(value))
+        unset = re.search(r"\$\{?(\w+)", expanded)
+        if unset:
+            raise ValueError(f"the environment variable {unset[1]} is not set; export it or write the path")
+        return expanded
+
+    @field_validator("subjects", "runs", mode="before")
+    @classmethod
+    def _strip_entity(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(re.sub(r"^(sub|run)-", "", str(label)) for label in value)
+        return value
+
+
+class StimulusSource(Section):
+    """Where the words and their times come from."""
+
+    source: Literal["events", "textgrid", "table"] = Field(
+        "events", description="BIDS events.tsv, a Praat TextGrid, or a TSV with onset and word"
+    )
+    path: str | None = Field(
+        None,
+        description="for textgrid and table: file relative to the dataset; "
+        "may hold {subject}, {session}, {task}, {run}",
+    )
+    word_column: str = Field("word", description="column that holds the word")
+    tier: str = Field("word", description="TextGrid tier that holds the words")
+    offset_s: float = Field(0.0, description="stimulus time of the first volume, subtracted from onsets")
+    skip: tuple[str, ...] = Field(
+        ("", "n/a", "sp", "sil", "<p>"), description="labels that mark silence, not words"
+    )
+    passage: Literal["sentence", "run", "task"] = Field(
+        "run", description="context never reaches beyond this: a sentence, a run, or the whole task"
+    )
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> StimulusSource:
+        if (self.source == "events") != (self.path is None):
+            raise ValueError("'path' goes with source textgrid or table, and only with those")
+        return self
+
+
+class Network(Section):
+    """A network to extract activations from."""
+
+    source: str = Field(
+        description="name on the Hugging Face hub, a folder, or package:FOLDER inside an installed package"
+    )
+    revision: str | None = Field(None, description="hub revision: a commit, tag or branch")
+    weights: Literal["pretrained", "random"] = Field("pretrained")
+    sha256: str | None = Field(None, description="expected sha256 of the weights file, or its beginning")
+    untrained: bool = Field(True, description="also run a twin with random weights as a control")
+    layers: Literal["all"] | tuple[str, ...] = Field(
+        "all", description="module paths, see `neuroalign layers`"
+    )
+    context: int = Field(32, ge=0, description="words shown before the word itself")
+    subtokens: Literal["mean", "last"] = Field("mean", description="how sub-tokens of a word are joined")
+    dtype: Literal["float16", "float32"] = Field("float32", description="precision of the stored activations")
+    batch_tokens: int = Field(4096, ge=1, description="tokens per forward pass, padding included")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
+
+
+class Responses(Section):
+    """Which recordings to predict, and how they are cleaned."""
+
+    kind: Literal["surface", "volume", "parcels"]
+    space: str | None = Field(None, description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym")
+    entities: dict[str, str] = Field(
+        default_factory=dict,
+        description="further BIDS entities that the files must carry, e.g. desc: preproc",
+    )
+    mask: str | None = Field(
+        None,
+        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected",
+    )
+    regions: str | None = Field(
+        None,
+        description="label file relative to the dataset ({hemi} for GIFTI): regions in the report",
+    )
+    tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
+    confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")
+    high_pass_hz: float | None = Field(0.01, gt=0, description="cosine drift removal, Hz; null for none")
+    standardize: bool = Field(True, description="z-score every target within each run")
+    trim_s: tuple[Seconds, Seconds] = Field(
+        (0.0, 0.0), description="seconds dropped at start and end of a run"
+    )
+    average: bool = Field(
+        False, description="also fit the mean of all subjects' responses, as subject 'average'"
+    )
+
+
+class Nuisance(Section):
+    """What must not be credited to the network."""
+
+    word_rate: bool = Field(True, description="words per second, through the same resampling and delays")
+    columns: tuple[str, ...] = Field((), description="columns of the confounds file, by name or pattern")
+
+
+class Folds(Section):
+    """What is held out for testing."""
+
+    by: Literal["run", "block"] = Field("run", description="whole runs, or contiguous blocks within runs")
+    n: int | None = Field(None, ge=2, description="number of folds; for runs: one per run when left out")
+    gap_s: Seconds = Field(0.0, description="seconds dropped on both sides of a held-out block")
+    shared_items: Literal["refuse", "allow"] = Field(
+        "refuse", description="what to do when one stimulus stands in training and in test data"
+    )
+
+
+class Design(Section):
+    """How word-level activations become features of volumes."""
+
+    resample: Literal["lanczos", "hrf"] = Field("lanczos", description="onto the volume grid")
+    delays: tuple[Seconds, ...] = Field((2.0, 4.0, 6.0, 8.0), description="FIR delays in seconds (lanczos)")
+    lanczos_window: int = Field(3, ge=1, description="lobes of the Lanczos kernel")
+    filter: bool = Field(True, description="remove the same drifts from the features as from the responses")
+    nuisance: Nuisance = Nuisance()
+    folds: Folds = Folds()
+
+    @model_validator(mode="after")
+    def _gap_covers_delays(self) -> Design:
+        if not self.delays:
+            raise ValueError("'delays' is empty; give at least one delay in seconds, such as [0]")
+        longest = max(self.delays) if self.resample == "lanczos" else 12.0
+        if self.folds.by == "block" and self.folds.gap_s < longest:
+            raise ValueError(
+                f"folds.gap_s is {self.folds.gap_s:g} s but the response lags up to {longest:g} s: "
+                f"test volumes would leak into training; set gap_s to at least {longest:g}"
+            )
+        return self
+
+
+class Alphas(Section):
+    """A logarithmic grid of regularisation strengths, for features of unit total variance."""
+
+    lowest: float = Field(1e-2, gt=0)
+    highest: float = Field(1e6, gt=0)
+    count: int = Field(17, ge=1, le=200)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Alphas:
+        if self.highest <= self.lowest and self.count > 1:
+            raise ValueError(f"highest ({self.highest:g}) must exceed lowest ({self.lowest:g})")
+        return self
+
+    def values(self) -> list[float]:
+        """The grid, ascending."""
+        if self.count == 1:
+            return [self.lowest]
+        ratio = (self.highest / self.lowest) ** (1 / (self.count - 1))
+        return [self.lowest * ratio**step for step in range(self.count)]
+
+
+class Ridge(Section):
+    """Settings of the ridge encoder."""
+
+    alphas: Alphas = Alphas()
+
+
+class Ceiling(Section):
+    """How well any model could do."""
+
+    method: Literal["auto", "subjects", "repeats", "none"] = Field(
+        "auto", description="leave-one-subject-out, repeated runs, or whichever the data allow"
+    )
+    bootstraps: int = Field(500, ge=50)
+    block_s: float = Field(30.0, gt=0, description="seconds per bootstrap block")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Inference(Section):
+    """Which targets are predicted better than chance."""
+
+    method: Literal["circular_shift", "block"] = Field("circular_shift")
+    permutations: int = Field(2000, ge=99)
+    block_s: float = Field(20.0, gt=0, description="seconds per permuted block (block)")
+    level: float = Field(0.05, gt=0, lt=0.5, description="error rate")
+    correction: Literal["fdr", "max"] = Field(
+        "fdr", description="what 'significant' means in maps: false discovery rate or family-wise"
+    )
+
+
+class Study(Section):
+    """A whole study: the content of `config.yaml`."""
+
+    title: str = "neuroalign study"
+    output: str = Field("results", description="folder for everything that is made")
+    seed: int = Field(0, ge=0, lt=2**32)
+    simulate: Simulate | None = None
+    dataset: Dataset
+    stimuli: StimulusSource = StimulusSource()
+    networks: dict[Name, Network] = Field(min_length=1)
+    responses: Responses
+    design: Design = Design()
+    encoders: tuple[Encoder, ...] = Field(("ridge",), min_length=1)
+    ridge: Ridge = Ridge()
+    ceiling: Ceiling = Ceiling()
+    inference: Inference = Inference()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _simulated_subjects(cls, raw: Any) -> Any:
+        """A simulated study has the subjects it is told to make; they need not be listed."""
+        if (
+            isinstance(raw, dict)
+            and isinstance(raw.get("simulate"), dict)
+            and isinstance(raw.get("dataset"), dict)
+        ):
+            count = raw["simulate"].get("subjects", Simulate.model_fields["subjects"].default)
+            if isinstance(count, int) and raw["dataset"].get("subjects", "all") == "all":
+                labels = [f"{number:02d}" for number in range(1, count + 1)]
+                return {**raw, "dataset": {**raw["dataset"], "subjects": labels}}
+        return raw
+
+    @model_validator(mode="after")
+    def _twins_do_not_collide(self) -> Study:
+        for name, network in self.networks.items():
+            if network.untrained and twin_name(name) in self.networks:
+                raise ValueError(
+                    f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"
+                )
+        return self
+
+    def all_networks(self) -> dict[str, Network]:
+        """The networks asked for, and the untrained twin of each that wants one."""
+        found: dict[str, Network] = {}
+        for name, network in self.networks.items():
+            found[name] = network
+            if network.untrained and network.weights == "pretrained":
+                found[twin_name(name)] = network.model_copy(update={"weights": "random", "sha256": None})
+        return found
+
+    def subjects(self) -> list[str]:
+        """Subject labels, from the config or from the folders of the dataset."""
+        if self.dataset.subjects != "all":
+            return list(self.dataset.subjects)
+        root = Path(self.dataset.path)
+        if not root.is_dir():
+            raise ConfigError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
+        labels = sorted(path.name[4:] for path in root.glob("sub-*") if path.is_dir())
+        if not labels:
+            raise ConfigError(
+                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset?"
+            )
+        return labels
+
+    def digest(self, *sections: str) -> str:
+        """A short hash of the named sections (dotted for a part): it changes only when they do."""
+        plain = self.model_dump(mode="json")
+        picked = {}
+        for section in sections:
+            value: Any = plain
+            for key in section.split("."):
+                value = value[key]
+            picked[section] = value
+        return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def twin_name(network: str) -> str:
+    """The name of a network's untrained twin."""
+    return f"{network}untrained"
+
+
+def load(path: str | Path) -> Study:
+    """Read and check a YAML configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is not YAML, or says something neuroalign does not know; the message
+        names every problem found, the nearest known key first.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such config file; see config/README.md for one to start from"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); give a YAML text file") from None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML ({reason})") from None
+    return parse(raw, name=str(path))
+
+
+def parse(raw: object, name: str = "config") -> Study:
+    """Check a configuration that is already a mapping; `name` begins the error message."""
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{name}: expected a mapping of sections, got {type(raw).__name__}")
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(_explain(item) for item in error.errors(include_url=False))
+        raise ConfigError(f"{name}: {problems}") from None
+
+
+def _explain(item: Any) -> str:
+    """One pydantic complaint as a phrase: where, what was received, what would do."""
+    where = ".".join(
+        str(part) for part in item["loc"] if part not in ("all",) and not str(part).startswith("tuple[")
+    )
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(item["loc"][:-1])
+        return f"unknown key '{where}': {choices(item['loc'][-1], known)}"
+    if item["type"] == "missing":
+        return f"'{where}' is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    if item["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        return f"{where} is {item['input']!r}: {choices(item['input'], allowed)}"
+    return f"{where} is {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the section at `location` knows."""
+    model: Any = Study
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        candidates = (
+            [model, *get_args(model)] if field is None else [field.annotation, *get_args(field.annotation)]
+        )
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, Section)]
+        mapped = [
+            a for c in candidates for a in get_args(c) if isinstance(a, type) and issubclass(a, Section)
+        ]
+        model = (nested or mapped or [model])[0]
+    return list(model.model_fields)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `config.yaml`."""
+    return Study.model_json_schema()

@@ -1,0 +1,29 @@
+"""Where every artefact of a study lies below its output folder.
+
+The patterns hold wildcards in braces, so that Snakemake's rules and the command line share them.
+"""
+
+from __future__ import annotations
+
+CONFIG = "config.yaml"
+INDEX = "index.parquet"
+ITEMS = "stimuli/items.parquet"
+EVENTS = "stimuli/events.parquet"
+ACTIVATIONS = "activations/{network}.zarr"
+RESPONSES = "responses/sub-{subject}.nc"
+SCORES = "scores/sub-{subject}_network-{network}_encoder-{encoder}.nc"
+PREDICTIONS = "predictions/sub-{subject}_network-{network}_encoder-{encoder}.nc"
+CEILING = "ceiling/sub-{subject}.nc"
+INFERENCE = "inference/sub-{subject}_network-{network}_encoder-{encoder}.nc"
+SUMMARY = "summary/sub-{subject}_network-{network}_encoder-{encoder}.nc"
+GROUP = "group/network-{network}_encoder-{encoder}.nc"
+MAPS = "maps"
+REPORT = "report"
+TRUTH = "derivatives/truth/desc-truth_statmap.nc"
+"""Below the dataset, not the output: what a simulated study was made from."""
+
+NUISANCE = "nuisance"
+"""The name under which the nuisance-only control is fitted, beside the networks."""
+
+AVERAGE = "average"
+"""The name of the subject that is the mean of all subjects."""

@@ -1,0 +1,49 @@
+"""How well predictions fit responses, target by target."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson correlation (n_targets,) of matching columns of two arrays (n_samples, n_targets).
+
+    NaN where either column is constant or not finite.
+    """
+    a = np.asarray(a, np.float64) - np.mean(a, axis=0, dtype=np.float64)
+    b = np.asarray(b, np.float64) - np.mean(b, axis=0, dtype=np.float64)
+    return cosine(a, b)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine similarity (n_targets,) of matching columns; NaN where one of them vanishes."""
+    scale = np.sqrt(np.einsum("nt,nt->t", a, a) * np.einsum("nt,nt->t", b, b))
+    product = np.einsum("nt,nt->t", a, b)
+    return np.divide(product, scale, out=np.full(scale.shape, np.nan), where=scale > 1e-300)
+
+
+def r_squared(predicted: np.ndarray, observed: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """R² (n_targets,): 1 − Σ(y − ŷ)² / Σ(y − reference)²; NaN where y equals the reference.
+
+    Parameters
+    ----------
+    predicted, observed : arrays (n_samples, n_targets)
+    reference : array (n_targets,)
+        What R² is measured against: for held-out data the training mean.
+    """
+    observed = np.asarray(observed, np.float64)
+    error = ((observed - predicted) ** 2).sum(axis=0)
+    total = ((observed - reference) ** 2).sum(axis=0)
+    return 1 - np.divide(error, total, out=np.full(total.shape, np.nan), where=total > 1e-300)
+
+
+def residual(values: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
+    """What is left of `values` (n_samples, n_targets) after a mean and the nuisance columns are fitted.
+
+    Both sides of a partial correlation go through this before `cosine`.
+    """
+    basis, triangle = np.linalg.qr(np.column_stack([np.ones(len(values)), nuisance]))
+    strength = np.abs(np.diag(triangle))
+    basis = basis[:, strength > 1e-9 * strength.max()]
+    values = np.asarray(values, np.float64)
+    return values - basis @ (basis.T @ values)
