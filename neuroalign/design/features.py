@@ -1,0 +1,156 @@
+"""The design of one subject: activations of items become features of samples, beside the nuisance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign.config import Design
+from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
+from neuroalign.errors import DataError, choices
+
+HRF_REACH_S = 12.0
+"""Seconds after which little of a haemodynamic response is left: the lag of the hrf design."""
+
+
+@dataclass(frozen=True)
+class RunWeights:
+    """How the events of one run reach its samples.
+
+    Attributes
+    ----------
+    samples : int array (n_samples of the run,)
+        Where they stand among all samples of the subject.
+    items : int array (n_events,)
+    weights : array (n_delays, n_samples, n_events)
+        Drifts already removed.
+    """
+
+    samples: np.ndarray
+    items: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class SubjectDesign:
+    """The design of a subject before any network: times, weights and nuisance features.
+
+    Attributes
+    ----------
+    runs : tuple of RunWeights
+    nuisance : array (n_samples, n_nuisance)
+    nuisance_names : tuple of str
+    lag : float
+        Longest delay in seconds.
+    """
+
+    runs: tuple[RunWeights, ...]
+    nuisance: np.ndarray
+    nuisance_names: tuple[str, ...]
+    lag: float
+
+    def features(self, activations: np.ndarray) -> np.ndarray:
+        """Features (n_samples, n_delays · n_units) of a layer's activations (n_items, n_units)."""
+        n_samples = len(self.nuisance)
+        n_delays = len(self.runs[0].weights)
+        found = np.empty((n_samples, n_delays, activations.shape[1]), np.float32)
+        for run in self.runs:
+            found[run.samples] = np.swapaxes(run.weights @ activations[run.items].astype(np.float32), 0, 1)
+        return found.reshape(n_samples, -1)
+
+
+def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design) -> SubjectDesign:
+    """Place the events of a subject on the samples of its responses.
+
+    Parameters
+    ----------
+    responses : Dataset
+        Gives run and time of every sample, the confounds and the high-pass that was applied.
+    events : DataFrame
+        Those of this subject: run, onset, duration (s), item.
+    settings : config.Design
+
+    Raises
+    ------
+    DataError
+        A run has no events, or a nuisance column is not among the confounds.
+    """
+    labels = responses["run"].values.astype(str)
+    times = responses["time_s"].values
+    step = float(responses.attrs["tr"])
+    cut = float(responses.attrs.get("high_pass_hz", 0.0)) if settings.filter else 0.0
+    runs, rate = [], []
+    for run in dict.fromkeys(labels):
+        of_run = events[events["run"] == run]
+        if of_run.empty:
+            raise DataError(
+                f"sub-{responses.attrs['subject']}, {run}: volumes but no events; add its events.tsv"
+            )
+        samples = np.flatnonzero(labels == run)
+        raw = _weights(times[samples], of_run, settings, step)
+        weights = np.stack([remove_drifts(part, cut, step) for part in raw]).astype(np.float32)
+        runs.append(RunWeights(samples, of_run["item"].to_numpy(), weights))
+        rate.append(weights.sum(axis=2).T)
+    columns, names = [], []
+    if settings.nuisance.word_rate:
+        word_rate = np.empty((len(labels), len(runs[0].weights)), np.float32)
+        for run, values in zip(runs, rate, strict=True):
+            word_rate[run.samples] = values
+        columns.append(word_rate)
+        names += [f"word_rate_{delay:g}s" for delay in _delays(settings)]
+    if settings.nuisance.columns:
+        confounds, found = _confounds(responses, settings.nuisance.columns)
+        for run in runs:
+            confounds[run.samples] = remove_drifts(confounds[run.samples], cut, step)
+        columns.append(confounds)
+        names += found
+    nuisance = np.column_stack(columns) if columns else np.empty((len(labels), 0), np.float32)
+    lag = HRF_REACH_S if settings.resample == "hrf" else max(settings.delays)
+    return SubjectDesign(tuple(runs), nuisance, tuple(names), lag)
+
+
+def _delays(settings: Design) -> tuple[float, ...]:
+    """The FIR delays in seconds; the HRF brings its own delay."""
+    return (0.0,) if settings.resample == "hrf" else settings.delays
+
+
+def _weights(times: np.ndarray, events: pd.DataFrame, settings: Design, step: float) -> list[np.ndarray]:
+    """One matrix (samples, events) per delay."""
+    onsets = events["onset"].to_numpy(float)
+    if settings.resample == "hrf":
+        return [haemodynamic(times, onsets, events["duration"].to_numpy(float), step)]
+    return [lanczos(times - delay, onsets, step, settings.lanczos_window) for delay in settings.delays]
+
+
+def _confounds(responses: xr.Dataset, patterns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """The confound columns (n_samples, n_columns) that a name or pattern asks for."""
+    known = [str(name) for name in responses["confound"].values]
+    picked: list[str] = []
+    for pattern in patterns:
+        matches = [name for name in known if fnmatchcase(name, pattern)]
+        if not matches:
+            raise DataError(
+                f"design.nuisance.columns: '{pattern}' is no confound of sub-{responses.attrs['subject']}: "
+                + choices(pattern, known)
+            )
+        picked += [name for name in matches if name not in picked]
+    return responses["confound_value"].sel(confound=picked).values.astype(np.float32), picked
+
+
+def unit_band(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Scale a band by its training samples so that its columns' variances sum to one.
+
+    Columns are z-scored and divided by √(number of columns): a band of five columns then weighs as
+    much under one regularisation as a band of a thousand. Constant columns become zero.
+    """
+    if not features.shape[1]:
+        return features
+    inside = features[train]
+    mean, spread = inside.mean(axis=0, dtype=np.float64), inside.std(axis=0, dtype=np.float64)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6 * max(spread.max(), 1e-30))
+    scale /= np.sqrt(features.shape[1])
+    return ((features - mean) * scale).astype(np.float32)
