@@ -1,0 +1,301 @@
+"""Nested cross-validation of every layer: fitted, chosen and scored without looking ahead.
+
+Every outer fold holds data out; inside its training data the inner folds choose the
+regularisation of every target and then its layer; the held-out data score the choice. Nuisance
+features stand beside the network's in every model, and alone in the control.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from tqdm import tqdm
+
+from neuroalign import metrics
+from neuroalign.arrays import Activations, open_arrays, place_attributes, save_arrays, target_coordinates
+from neuroalign.config import Design
+from neuroalign.design.features import SubjectDesign, design_subject, unit_band
+from neuroalign.design.folds import Fold, make_folds
+from neuroalign.encoders import RidgeEncoder
+from neuroalign.errors import DataError
+
+log = logging.getLogger("neuroalign")
+
+SCORES, PREDICTION = "layer-{:03d}.nc", "layer-{:03d}-prediction.nc"
+EDGE_SHARE, PREDICTED_R, MOST_WIDENINGS = 0.05, 0.1, 3
+Inner = Sequence[tuple[np.ndarray, np.ndarray]]
+PER_LAYER = ("r", "r2", "r_unique", "alpha", "cv_r")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is fitted: the responses of one subject, its design and its folds.
+
+    Attributes
+    ----------
+    observed : array (n_samples, n_valid_targets)
+    design : SubjectDesign
+    folds : list of Fold
+    alphas : sequence of float
+    fingerprint : str
+        Changes whenever the result of a layer would; guards layers kept from an earlier run.
+    """
+
+    observed: np.ndarray
+    design: SubjectDesign
+    folds: list[Fold]
+    alphas: Sequence[float]
+    fingerprint: str
+
+
+def evaluate(
+    responses: xr.Dataset,
+    events: pd.DataFrame,
+    activations: Activations | None,
+    settings: Design,
+    alphas: Sequence[float],
+    partial: Path,
+    fingerprint: str,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Score every layer of one network for one subject.
+
+    Parameters
+    ----------
+    responses : Dataset
+        Of one subject; invalid targets stay NaN in the result.
+    events : DataFrame
+        Events of this subject.
+    activations : Activations or None
+        None fits the nuisance features alone.
+    settings : config.Design
+    alphas : sequence of float
+    partial : Path
+        Folder where finished layers are kept, so that a killed job goes on; removed at the end.
+    fingerprint : str
+        What the kept layers were made from; layers of another fingerprint are made anew.
+
+    Returns
+    -------
+    scores, predictions : Dataset
+        Per layer, fold and target; and the held-out predictions of each target's chosen layer.
+
+    Raises
+    ------
+    DataError
+        A stimulus stands in training and test, no nuisance is configured for the control, or the
+        data are too short.
+    """
+    valid = responses["valid"].values
+    design = design_subject(responses, events, settings)
+    if activations is None and not design.nuisance.shape[1]:
+        raise DataError("design.nuisance: nothing to fit alone; set word_rate: true or name columns")
+    folds, warnings = _folds(responses, events, activations, settings, design)
+    observed = responses["response"].values[:, valid]
+    task = Task(observed, design, folds, alphas, fingerprint)
+    layers = ("nuisance",) if activations is None else activations.layers
+    if not valid.any():
+        warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
+    scored = []
+    for number, name in enumerate(tqdm(layers, unit="layer", disable=None, desc="fit")):
+        if not (layer := _kept(task, number, partial)):
+            layer = _fit_layer(
+                task, None if activations is None else activations.read(number), number, partial
+            )
+        else:
+            log.info("layer %s was fitted before; going on after it", name)
+        scored.append(layer)
+    scores = _stack(scored)
+    coordinates: dict[str, Any] = {
+        "layer": np.array(layers, object),
+        "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
+        "fold": np.array([fold.label for fold in folds], object),
+        **target_coordinates(responses),
+    }
+    attributes = place_attributes(responses) | {
+        "alphas": np.asarray(alphas, float),
+        "n_samples": responses.sizes["sample"],
+        "nuisance": list(design.nuisance_names),
+        "warnings": warnings,
+    }
+    predictions = _predictions(task, scores["chosen_layer"].values, partial, valid, responses)
+    shutil.rmtree(partial, ignore_errors=True)
+    return _placed(scores, valid).assign_coords(coordinates).assign_attrs(attributes), predictions
+
+
+def _folds(
+    responses: xr.Dataset,
+    events: pd.DataFrame,
+    activations: Activations | None,
+    settings: Design,
+    design: SubjectDesign,
+) -> tuple[list[Fold], list[str]]:
+    """The folds, with runs that share stimuli held out together, or a refusal where that cannot be."""
+    runs, times = responses["run"].values.astype(str), responses["time_s"].values
+    refuse = settings.folds.shared_items == "refuse"
+    seen = events["item"].to_numpy() if activations is None else activations.inputs[events["item"].to_numpy()]
+    linked = _linked_runs(events["run"].to_numpy(), seen) if refuse else []
+    folds = make_folds(runs, times, settings.folds, design.lag, linked)
+    sample = _sample_of_event(events, runs, times)
+    shared = max(len(_both_sides(fold, sample, seen)) for fold in folds)
+    if not shared:
+        return folds, []
+    if refuse:
+        raise DataError(
+            f"sub-{responses.attrs['subject']}: {shared} stimuli stand in both training and test data; "
+            "hold out whole runs (design.folds.by: run), or set design.folds.shared_items: allow"
+        )
+    return folds, [
+        f"{shared} of {len(np.unique(seen))} stimuli stand in both training and test data "
+        "(design.folds.shared_items: allow): scores show generalisation over time, not to new stimuli"
+    ]
+
+
+def _linked_runs(runs: np.ndarray, seen: np.ndarray) -> list[tuple[str, str]]:
+    """Pairs of runs in which the network saw the same input."""
+    inputs = {run: set(seen[runs == run].tolist()) for run in dict.fromkeys(runs)}
+    names = list(inputs)
+    return [
+        (one, other)
+        for place, one in enumerate(names)
+        for other in names[place + 1 :]
+        if inputs[one] & inputs[other]
+    ]
+
+
+def _sample_of_event(events: pd.DataFrame, runs: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Index of the first sample at or after each event's onset (the run's last one at its end)."""
+    found = np.empty(len(events), int)
+    of_run = events["run"].to_numpy()
+    for run in dict.fromkeys(of_run):
+        samples = np.flatnonzero(runs == run)
+        if not len(samples):
+            found[of_run == run] = -1
+            continue
+        place = np.searchsorted(times[samples], events["onset"].to_numpy()[of_run == run])
+        found[of_run == run] = samples[np.minimum(place, len(samples) - 1)]
+    return found
+
+
+def _both_sides(fold: Fold, sample: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The inputs that stand in both the training and the test samples of a fold."""
+    return np.intersect1d(seen[np.isin(sample, fold.train)], seen[np.isin(sample, fold.test)])
+
+
+def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
+    """The scores of a layer that an earlier, unfinished run left behind, if they are of this task."""
+    path = partial / SCORES.format(number)
+    if not path.exists():
+        return None
+    kept = open_arrays(path)
+    return kept if kept.attrs.get("fingerprint") == task.fingerprint else None
+
+
+def _fit_layer(task: Task, activations: np.ndarray | None, number: int, partial: Path) -> xr.Dataset:
+    """Fit and score one layer in every outer fold; leave its scores and predictions in `partial`."""
+    observed, nuisance = task.observed, task.design.nuisance
+    network = None if activations is None else task.design.features(activations)
+    found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in PER_LAYER}
+    prediction = np.full(observed.shape, np.nan, np.float32)
+    for at, fold in enumerate(task.folds if observed.shape[1] else []):
+        bands = [nuisance] if network is None else [nuisance, network]
+        features = np.concatenate([unit_band(band, fold.train) for band in bands], axis=1)
+        encoder = fit_widening(features[fold.train], observed[fold.train], task.alphas, fold.inner)
+        predicted, held = encoder.predict(features[fold.test]), observed[fold.test]
+        prediction[fold.test] = predicted
+        found["alpha"][at], found["cv_r"][at] = encoder.best_alphas_, encoder.cv_r_
+        found["r"][at] = np.nan_to_num(metrics.pearson(predicted, held))
+        found["r2"][at] = metrics.r_squared(predicted, held, observed[fold.train].mean(axis=0))
+        if network is not None:
+            left = [metrics.residual(side, nuisance[fold.test]) for side in (predicted, held)]
+            found["r_unique"][at] = np.nan_to_num(metrics.cosine(*left))
+    data = {name: (("fold", "target"), values) for name, values in found.items()}
+    scores = xr.Dataset(data, attrs={"fingerprint": task.fingerprint})
+    # Scores go last: where they stand, the predictions are whole.
+    save_arrays(
+        xr.Dataset({"prediction": (("sample", "target"), prediction)}), partial / PREDICTION.format(number)
+    )
+    save_arrays(scores, partial / SCORES.format(number))
+    return scores
+
+
+def fit_widening(
+    features: np.ndarray, observed: np.ndarray, alphas: Sequence[float], folds: Inner
+) -> RidgeEncoder:
+    """Fit ridge; where too many well-predicted targets choose the end of the grid, widen it and fit again.
+
+    A target counts as well predicted from an inner r of `PREDICTED_R`; without signal the largest α is
+    the right one.
+    """
+    grid = np.asarray(alphas, float)
+    for _ in range(MOST_WIDENINGS):
+        encoder = RidgeEncoder(grid, folds).fit(features, observed)
+        chosen = encoder.best_alphas_[encoder.cv_r_ > PREDICTED_R]
+        low, high = ((chosen == end).mean() if len(chosen) else 0.0 for end in (grid[0], grid[-1]))
+        if max(low, high) <= EDGE_SHARE or len(grid) < 2:
+            break
+        ratio = grid[1] / grid[0]
+        steps = ratio ** np.arange(1, 1 + round(2 / np.log10(ratio)))
+        below = grid[0] / steps[::-1] if low > EDGE_SHARE else grid[:0]
+        above = grid[-1] * steps if high > EDGE_SHARE else grid[:0]
+        grid = np.concatenate([below, grid, above])
+    return encoder
+
+
+def _stack(layers: list[xr.Dataset]) -> xr.Dataset:
+    """All layers in one dataset, with the layer that each fold's training data choose per target."""
+    scores = xr.concat(layers, "layer", combine_attrs="drop")
+    scores["chosen_layer"] = scores["cv_r"].argmax("layer").astype(np.int16)
+    for name in ("r", "r2", "r_unique"):
+        scores[f"chosen_{name}"] = scores[name].isel(layer=scores["chosen_layer"])
+    return scores
+
+
+def _placed(scores: xr.Dataset, valid: np.ndarray) -> xr.Dataset:
+    """Put the fitted targets back among all targets; those left out are NaN, their layer −1."""
+    placed = {}
+    for name, variable in scores.data_vars.items():
+        empty = -1 if variable.dtype.kind == "i" else np.nan
+        full = np.full((*variable.shape[:-1], len(valid)), empty, variable.dtype)
+        full[..., valid] = variable.values
+        placed[name] = (variable.dims, full)
+    return xr.Dataset(placed)
+
+
+def _predictions(
+    task: Task, chosen: np.ndarray, partial: Path, valid: np.ndarray, responses: xr.Dataset
+) -> xr.Dataset:
+    """The held-out predictions of the layer chosen for each fold and target."""
+    prediction = np.full(task.observed.shape, np.nan, np.float32)
+    fold_of = np.full(len(prediction), -1, np.int16)
+    for at, fold in enumerate(task.folds):
+        fold_of[fold.test] = at
+    for number in np.unique(chosen):
+        layer = open_arrays(partial / PREDICTION.format(number))["prediction"].values
+        for at, fold in enumerate(task.folds):
+            targets = np.flatnonzero(chosen[at] == number)
+            place = np.ix_(fold.test, targets)
+            prediction[place] = layer[place]
+    full = np.full((len(prediction), len(valid)), np.nan, np.float32)
+    full[:, valid] = prediction
+    return xr.Dataset(
+        {
+            "prediction": (("sample", "target"), full),
+            "nuisance": (("sample", "feature"), task.design.nuisance),
+            "fold": ("sample", fold_of),
+        },
+        {
+            "run": responses["run"],
+            "time_s": responses["time_s"],
+            "feature": np.array(task.design.nuisance_names, object),
+            **target_coordinates(responses),
+        },
+        place_attributes(responses),
+    )

@@ -1,0 +1,166 @@
+"""From subjects to the group: means, the layers of the mean profile, and a test over subjects."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import scipy.stats
+import xarray as xr
+
+from neuroalign.alignment.layers import depths
+from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.config import Inference
+from neuroalign.errors import DataError
+
+ENOUGH_SUBJECTS = 8
+"""From here on signs are flipped over subjects; with fewer, 2⁻ⁿ is too coarse to pass a correction."""
+
+AVERAGED = (
+    *("r", "r2", "r_unique", "cv_r", "chosen_r", "chosen_r2", "chosen_r_unique", "nuisance_r", "stability"),
+    *("ceiling", "ceiling_low", "ceiling_high", "raw_r", "normalised_r", "normalised_r2"),
+)
+
+
+def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.Dataset:
+    """Combine the summaries of subjects that share their targets.
+
+    Parameters
+    ----------
+    summaries : list of Dataset
+        One per subject, of one network and encoder; subjects without a valid target are left out.
+    settings : config.Inference
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        As a subject's summary, of means over subjects, with `n_subjects` per target. The test is of
+        the mean unique correlation: sign flips over subjects (a statement about people like these)
+        from eight subjects on; with fewer, their p-values by Stouffer's method (a statement about
+        these people). `p_max` is by the maximum statistic, or by Bonferroni with Stouffer.
+
+    Raises
+    ------
+    DataError
+        The subjects' targets differ, so that there is no mean.
+    """
+    first = summaries[0]
+    used = [one for one in summaries if one.attrs["n_valid"] > 0]
+    for one in used:
+        if one.sizes["target"] != used[0].sizes["target"]:
+            raise DataError(
+                f"sub-{one.attrs['subject']} has {one.sizes['target']} targets, "
+                f"sub-{used[0].attrs['subject']} has {used[0].sizes['target']}: bring all subjects to one space"
+            )
+    used = used or [first]
+    data: dict[str, Any] = {}
+    for name in AVERAGED:
+        stacked = np.stack([one[name].values for one in used]).astype(np.float64)
+        data[name] = (first[name].dims, _mean(stacked).astype(np.float32))
+    data |= depths(data["cv_r"][1], first["depth"].values)
+    data["above_chance"] = ("target", np.mean([one["above_chance"].values for one in used], axis=0) > 0.5)
+    data["n_subjects"] = (
+        "target",
+        np.sum([np.isfinite(one["chosen_r"].values) for one in used], axis=0).astype(np.int16),
+    )
+    grid, counts = _alpha_counts(used)
+    data["alpha_count"] = ("alpha", counts)
+    attributes = place_attributes(first) | {
+        **{
+            key: first.attrs[key]
+            for key in first.attrs
+            if key.startswith(("network", "encoder", "inference_", "folds"))
+        },
+        "subject": "group",
+        "subjects": [str(one.attrs["subject"]) for one in used],
+        "n_valid": int((data["n_subjects"][1] > 0).sum()),
+        "n_excluded": int((data["n_subjects"][1] == 0).sum()),
+        "edge_low": float(np.mean([one.attrs["edge_low"] for one in used])),
+        "edge_high": float(np.mean([one.attrs["edge_high"] for one in used])),
+        "ceiling_method": first.attrs["ceiling_method"],
+        "ceiling_reason": first.attrs["ceiling_reason"],
+        "ceiling_confidence": first.attrs["ceiling_confidence"],
+        "warnings": [str(note) for one in summaries for note in np.atleast_1d(one.attrs["warnings"])],
+    }
+    if "p" in first:
+        tested, attributes["group_method"] = _test(used, settings, seed)
+        data |= tested
+    coordinates = {"layer": first["layer"], "depth": first["depth"], "alpha": grid}
+    return xr.Dataset(data, coordinates | target_coordinates(first) | _anyone_valid(used), attributes)
+
+
+def _mean(stacked: np.ndarray) -> np.ndarray:
+    """Mean over subjects (the first axis) of those that have a value; NaN where none has."""
+    there = np.isfinite(stacked)
+    count = there.sum(axis=0)
+    total = np.where(there, stacked, 0).sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _anyone_valid(used: list[xr.Dataset]) -> dict[str, Any]:
+    """A target is valid for the group if it is for anyone."""
+    return {"valid": ("target", np.any([one["valid"].values for one in used], axis=0))}
+
+
+def _alpha_counts(used: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
+    """The grid of all subjects together and how often each α was chosen."""
+    grid = np.unique(np.concatenate([one["alpha"].values for one in used]))
+    counts = np.zeros(len(grid), int)
+    for one in used:
+        counts[np.searchsorted(grid, one["alpha"].values)] += one["alpha_count"].values
+    return grid, counts
+
+
+def _test(used: list[xr.Dataset], settings: Inference, seed: int) -> tuple[dict[str, Any], str]:
+    """Test the mean unique correlation over subjects; targets that someone lacks are not tested."""
+    unique = np.stack([one["chosen_r_unique"].values for one in used]).astype(np.float64)
+    tested = np.atleast_1d(np.isfinite(unique).all(axis=0))
+    z = np.arctanh(np.clip(unique[:, tested], -0.999999, 0.999999))
+    if len(used) >= ENOUGH_SUBJECTS:
+        p, p_max = sign_flip(z, settings.permutations, np.random.default_rng(seed))
+        method = "sign-flip"
+    else:
+        single = np.stack([one["p"].values[tested] for one in used]).astype(np.float64)
+        p = scipy.stats.norm.sf(scipy.stats.norm.isf(single).sum(axis=0) / np.sqrt(len(used)))
+        p_max = np.minimum(1, p * tested.sum())
+        method = "stouffer"
+    q = scipy.stats.false_discovery_control(p) if tested.any() else p
+    columns = {"p": p, "q": q, "p_max": p_max}
+    data: dict[str, Any] = {}
+    for name, values in columns.items():
+        full = np.full(len(tested), np.nan, np.float32)
+        full[tested] = values
+        data[name] = ("target", full)
+    decisive = data["q" if settings.correction == "fdr" else "p_max"][1]
+    data["significant"] = ("target", np.nan_to_num(decisive, nan=1.0) <= settings.level)
+    return data, method
+
+
+def sign_flip(
+    values: np.ndarray, permutations: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One-sided test that the mean over subjects (n_subjects, n_targets) exceeds zero.
+
+    All sign patterns are used where there are no more of them than `permutations`, else a random draw.
+
+    Returns
+    -------
+    p, p_max : arrays (n_targets,)
+        Uncorrected, and family-wise by the maximum over targets.
+    """
+    n = len(values)
+    if 2**n <= permutations:
+        signs = np.array(list(product([1, -1], repeat=n)), float)
+    else:
+        signs = np.concatenate([np.ones((1, n)), rng.choice([-1.0, 1.0], (permutations, n))])
+    observed = values.mean(axis=0)
+    count, highest = np.zeros(values.shape[1]), np.empty(len(signs))
+    for place, pattern in enumerate(signs):
+        flipped = pattern @ values / n
+        count += flipped >= observed - 1e-12
+        highest[place] = flipped.max(initial=-np.inf)
+    highest.sort()
+    above = len(highest) - np.searchsorted(highest, observed - 1e-12)
+    return count / len(signs), above / len(signs)

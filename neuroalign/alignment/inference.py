@@ -1,0 +1,154 @@
+"""Which targets a network predicts beyond the nuisance features, and beyond chance.
+
+The statistic is the held-out correlation that is unique to the network (nuisance projected out of
+prediction and response in every fold, folds averaged). Its null keeps the autocorrelation of both
+sides: the response of each held-out run is shifted in a circle, or its blocks are permuted,
+against the prediction, by the same amount for all targets. Nothing is fitted anew, since
+predictions of held-out data are independent of their noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.fft
+import scipy.stats
+import xarray as xr
+
+from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.config import Inference
+from neuroalign.metrics import residual
+
+BLOCK = 1024
+"""Targets tested at once; bounds the memory of the null distributions."""
+
+
+def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, seed: int) -> xr.Dataset:
+    """Test every target of one subject, network and encoder.
+
+    Parameters
+    ----------
+    predictions : Dataset
+        Held-out predictions with their folds and nuisance features.
+    responses : Dataset
+        Of the same subject.
+    settings : config.Inference
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        `r_unique`, `p` (one-sided), `q` (Benjamini-Hochberg over valid targets), `p_max` (maximum
+        statistic over targets, family-wise), `significant` by the correction chosen.
+    """
+    valid = responses["valid"].values
+    segments = _segments(predictions)
+    moves = _moves(segments, predictions["time_s"].values, settings, np.random.default_rng(seed))
+    observed = np.full(len(valid), np.nan)
+    p = np.full(len(valid), np.nan)
+    highest = np.full(settings.permutations, -np.inf)
+    columns = np.flatnonzero(valid)
+    for start in range(0, len(columns), BLOCK):
+        block = columns[start : start + BLOCK]
+        statistic, null = _null(predictions, responses, block, segments, moves)
+        observed[block] = statistic
+        p[block] = (1 + (null >= statistic - 1e-12).sum(axis=0)) / (1 + settings.permutations)
+        np.maximum(highest, null.max(axis=1), out=highest)
+    p_max = np.full(len(valid), np.nan)
+    highest.sort()
+    above = settings.permutations - np.searchsorted(highest, observed[columns] - 1e-12)
+    p_max[columns] = (1 + above) / (1 + settings.permutations)
+    q = np.full(len(valid), np.nan)
+    if len(columns):
+        q[columns] = scipy.stats.false_discovery_control(p[columns])
+    decisive = q if settings.correction == "fdr" else p_max
+    data = {"r_unique": observed, "p": p, "q": q, "p_max": p_max}
+    return xr.Dataset(
+        {name: ("target", values.astype(np.float32)) for name, values in data.items()}
+        | {"significant": ("target", np.nan_to_num(decisive, nan=1.0) <= settings.level)},
+        target_coordinates(responses),
+        place_attributes(responses)
+        | {f"inference_{key}": value for key, value in settings.model_dump().items()},
+    )
+
+
+def _segments(predictions: xr.Dataset) -> list[list[np.ndarray]]:
+    """For every fold the runs (or parts of runs) it holds out, as contiguous sample indices."""
+    fold, run = predictions["fold"].values, predictions["run"].values.astype(str)
+    found = []
+    for number in range(int(fold.max()) + 1):
+        samples = np.flatnonzero(fold == number)
+        cuts = np.flatnonzero((np.diff(samples) > 1) | (run[samples][1:] != run[samples][:-1])) + 1
+        found.append(np.split(samples, cuts))
+    return found
+
+
+def _moves(
+    segments: list[list[np.ndarray]], times: np.ndarray, settings: Inference, rng: np.random.Generator
+) -> list[list[np.ndarray]]:
+    """The permutations of every segment (n_permutations, n_samples): where each response is taken from."""
+    return [[_moves_of(times[part], settings, rng) for part in fold] for fold in segments]
+
+
+def _moves_of(times: np.ndarray, settings: Inference, rng: np.random.Generator) -> np.ndarray:
+    """Circular shifts as one number each, or block permutations as one order of blocks each."""
+    n = len(times)
+    if settings.method == "circular_shift":
+        return rng.integers(0, n, settings.permutations)
+    step = (times[-1] - times[0]) / max(n - 1, 1) or 1.0
+    n_blocks = max(2, int(n * step // settings.block_s))
+    return rng.permuted(np.tile(np.arange(n_blocks), (settings.permutations, 1)), axis=1)
+
+
+def _null(
+    predictions: xr.Dataset,
+    responses: xr.Dataset,
+    block: np.ndarray,
+    segments: list[list[np.ndarray]],
+    moves: list[list[np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The statistic (n_targets,) and its null distribution (n_permutations, n_targets)."""
+    statistic, null = np.zeros(len(block)), 0.0
+    for parts, orders in zip(segments, moves, strict=True):
+        samples = np.concatenate(parts)
+        nuisance = predictions["nuisance"].values[samples]
+        sides = [
+            residual(source[np.ix_(samples, block)], nuisance)
+            for source in (predictions["prediction"].values, responses["response"].values)
+        ]
+        norm = np.sqrt(np.prod([np.einsum("nt,nt->t", side, side) for side in sides], axis=0))
+        unit = np.divide(1.0, norm * len(segments), out=np.zeros_like(norm), where=norm > 1e-12)
+        statistic += unit * np.einsum("nt,nt->t", *sides)
+        ends = np.cumsum([len(part) for part in parts])[:-1]
+        for one, other, order in zip(np.split(sides[0], ends), np.split(sides[1], ends), orders, strict=True):
+            null = null + (unit * _products(one, other, order)).astype(np.float32)
+    return statistic, np.asarray(null)
+
+
+def _products(predicted: np.ndarray, observed: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Inner products (n_permutations, n_targets) of the prediction with the moved response."""
+    if order.ndim == 1:
+        spectrum = scipy.fft.rfft(predicted, axis=0) * scipy.fft.rfft(observed, axis=0).conj()
+        return scipy.fft.irfft(spectrum, n=len(predicted), axis=0)[order]
+    blocks = _blocks(predicted, observed, order.shape[1])
+    return np.sum([_block_products(one, other, order) for one, other in blocks], axis=0)
+
+
+def _blocks(
+    predicted: np.ndarray, observed: np.ndarray, n_blocks: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Equal blocks (n_blocks, length, n_targets) of both sides, then the rest as a block that stays."""
+    length = len(predicted) // n_blocks
+    whole = n_blocks * length
+    shape = (n_blocks, length, predicted.shape[1])
+    yield predicted[:whole].reshape(shape), observed[:whole].reshape(shape)
+    yield predicted[whole:][None], observed[whole:][None]
+
+
+def _block_products(predicted: np.ndarray, observed: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Sum of block-wise inner products with the response's blocks in another order."""
+    table = np.einsum("ant,bnt->abt", predicted, observed, optimize=True)
+    if len(table) == 1:  # the rest, which has nowhere to go
+        return np.broadcast_to(table[0], (len(order), table.shape[2]))
+    return table[np.arange(len(table)), order].sum(axis=1)
