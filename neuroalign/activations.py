@@ -1,0 +1,228 @@
+"""The extraction loop: every item through a network, into a Zarr store, a chunk of items at a time.
+
+The store grows in a folder beside its place, `NET.zarr.partial`, which a killed job leaves behind and
+the next one goes on with; it is moved into place when it is whole. Within a chunk equal windows are
+computed once; memory is bounded by one chunk of all layers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from tqdm import tqdm
+
+from neuroalign.arrays import layer_group, save_json
+from neuroalign.config import Network
+from neuroalign.networks.base import OpenNetwork
+from neuroalign.networks.text import open_network
+
+ITEMS_PER_CHUNK = 512
+CHUNK_BYTES = 256 * 2**20
+"""Most bytes of a chunk, all layers together; very wide networks get fewer items per chunk."""
+
+_log = logging.getLogger("neuroalign")
+
+
+def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path, seed: int = 0) -> None:
+    """Extract a network's activations for all items and save them as a Zarr store.
+
+    Parameters
+    ----------
+    settings : config.Network
+    name : str
+        The network's name in the study.
+    items : DataFrame
+        Columns passage, position, modality and text, as `stimuli.events.read_stimuli` gives them.
+    path : str or Path
+        The store to make, such as `activations/NET.zarr`; open it with `arrays.open_activations`.
+    seed : int
+        Draws the weights of a random network.
+
+    Raises
+    ------
+    NetworkError
+        The network cannot be loaded or run as asked.
+    DataError
+        An item cannot be shown to the network.
+    """
+    network = open_network(settings, seed)
+    network.check_items(items)
+    attributes = _attributes(network, name, items)
+    store = _Partial(Path(path), attributes, network, len(items))
+    _log.info(
+        "%s: %s, %d of %d layers, %d words, on %s",
+        name,
+        settings.source,
+        len(network.kept),
+        len(network.layers),
+        len(items),
+        network.provenance["device"],
+    )
+    with tqdm(total=len(items), initial=store.items_done, desc=name, unit="word", disable=None) as bar:
+        watch = _Watch(name, bar, len(items) - store.items_done)
+        for start in range(store.items_done, len(items), store.chunk):
+            rows = range(start, min(start + store.chunk, len(items)))
+            store.write(rows, *_chunk(network, items, rows, watch))
+    store.finish()
+
+
+def _chunk(
+    network: OpenNetwork[Any], items: pd.DataFrame, rows: range, watch: _Watch
+) -> tuple[np.ndarray, list[np.ndarray], int]:
+    """Digests, activations of every kept layer and number of shortened windows, for some rows."""
+    windows = network.windows(items, rows)
+    digests = np.array([window.digest for window in windows], np.uint64)
+    _, first, place = np.unique(digests, return_index=True, return_inverse=True)
+    layers = network.run([windows[index] for index in first], watch.advance)
+    watch.repeated(len(windows) - len(first))
+    return digests, [layer[place] for layer in layers], sum(window.truncated for window in windows)
+
+
+class _Watch:
+    """Moves the progress bar and says once, early on, how long the rest will take."""
+
+    def __init__(self, name: str, bar: Any, words: int) -> None:
+        self.name, self.bar, self.words = name, bar, words
+        self.done = self.batches = 0
+        self.start = 0.0
+
+    def advance(self, words: int) -> None:
+        self.bar.update(words)
+        self.batches += 1
+        if self.batches == 1:
+            # The first batch also pays for starting up, and is not timed.
+            self.start = time.perf_counter()
+            return
+        self.done += words
+        if self.batches == 4:
+            rate = self.done / max(time.perf_counter() - self.start, 1e-9)
+            _log.info("%s: %.0f words/s, about %.0f s in all", self.name, rate, self.words / rate)
+
+    def repeated(self, words: int) -> None:
+        self.bar.update(words)
+
+
+def _attributes(network: OpenNetwork[Any], name: str, items: pd.DataFrame) -> dict[str, Any]:
+    """Everything that the activations depend on, as JSON: a store made of the same can be continued."""
+    provenance = dict(network.provenance)
+    versions = provenance.pop("versions")
+    listed = items[["passage", "position", "text"]].to_json(orient="values")
+    return {
+        "network": name,
+        **provenance,
+        "layers": [network.layers[index] for index in network.kept],
+        "depth": [network.depth[index] for index in network.kept],
+        "units": [network.units[index] for index in network.kept],
+        "items_digest": hashlib.sha256(listed.encode()).hexdigest(),
+        "versions": {
+            **versions,
+            **{package: importlib.metadata.version(package) for package in ("numpy", "zarr")},
+        },
+    }
+
+
+class _Partial:
+    """A store in the making: created, or taken up where a killed job left it.
+
+    Its folder holds the store and `progress.json`, which is replaced after each chunk is written:
+    a chunk that was cut short is not counted and is written anew.
+    """
+
+    def __init__(
+        self, path: Path, attributes: dict[str, Any], network: OpenNetwork[Any], n_items: int
+    ) -> None:
+        self.path = path
+        self.folder = path.with_name(f"{path.name}.partial")
+        self.n_items = n_items
+        self.units, self.dtype = attributes["units"], np.dtype(attributes["dtype"])
+        fitting = CHUNK_BYTES // (sum(self.units) * self.dtype.itemsize)
+        self.chunk = int(min(ITEMS_PER_CHUNK, max(fitting, 1), n_items))
+        self.fingerprint = _fingerprint({**attributes, "chunk": self.chunk})
+        self.items_done = self.truncated = 0
+        if self._left_behind():
+            _log.info("%s: goes on at word %d of %d", path.name, self.items_done, n_items)
+            self.group = zarr.open_group(self.folder / path.name, mode="r+")
+        else:
+            self.group = self._create(attributes)
+
+    def _left_behind(self) -> bool:
+        """Take up the progress of a killed job, if it was doing the same."""
+        if not self.folder.exists():
+            return False
+        try:
+            progress = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
+            same = progress["fingerprint"] == self.fingerprint
+            done, truncated = int(progress["items"]), int(progress["truncated"])
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if same and (self.folder / self.path.name).is_dir():
+            self.items_done, self.truncated = done, truncated
+            return True
+        _log.info("%s: discarded, it was begun with other settings, words or weights", self.folder)
+        shutil.rmtree(self.folder)
+        return False
+
+    def _create(self, attributes: dict[str, Any]) -> zarr.Group:
+        self.folder.mkdir(parents=True)
+        group = zarr.open_group(
+            self.folder / self.path.name, mode="w", attributes={"complete": False, **attributes}
+        )
+        group.create_array(
+            "input", shape=(self.n_items,), chunks=(self.chunk,), dtype="uint64", dimension_names=("item",)
+        )
+        for place, units in enumerate(self.units):
+            group.create_group(layer_group(place)).create_array(
+                "activation",
+                shape=(self.n_items, units),
+                chunks=(self.chunk, units),
+                dtype=self.dtype,
+                dimension_names=("item", "unit"),
+            )
+        # Only now is there a store to go on with.
+        self._count()
+        return group
+
+    def write(self, rows: range, inputs: np.ndarray, layers: list[np.ndarray], truncated: int) -> None:
+        """Write one chunk of all layers, then count it as done."""
+        place = slice(rows.start, rows.stop)
+        for index, layer in enumerate(layers):
+            self._array(f"{layer_group(index)}/activation")[place] = layer
+        self._array("input")[place] = inputs
+        self.items_done = rows.stop
+        self.truncated += truncated
+        self._count()
+
+    def _count(self) -> None:
+        progress = {"fingerprint": self.fingerprint, "items": self.items_done, "truncated": self.truncated}
+        save_json(progress, self.folder / "progress.json")
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self.group[name]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    def finish(self) -> None:
+        """Mark the store as whole and move it into place."""
+        if self.truncated:
+            note = "%s: %d words have less context than asked for: the network takes no more"
+            _log.warning(note, self.path.name, self.truncated)
+        self.group.update_attributes({"max_context_truncated": self.truncated, "complete": True})
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        os.replace(self.folder / self.path.name, self.path)
+        shutil.rmtree(self.folder)
+
+
+def _fingerprint(attributes: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""The layers of a Hugging Face model: found generically, named by module path, measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from neuroalign.errors import NetworkError
+
+
+def backbone_of(model: Any) -> Any:
+    """Give what is run: the model, or the encoder of an encoder-decoder."""
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def prefix_of(model: Any) -> str:
+    """Give the module path of what is run, with a dot behind it; empty where that is the model itself."""
+    path = next(name for name, module in model.named_modules() if module is backbone_of(model))
+    return f"{path}." if path else ""
+
+
+def name_layers(model: Any) -> tuple[tuple[str, ...], Any, Any]:
+    """Names of the layers, what is run, and its list of blocks.
+
+    The blocks are the outermost module list as long as the network is deep. The embedding is the
+    outermost module that holds the token embedding but not the blocks. A network that shares one
+    block among all depths (ALBERT) has no path for each: its layers are `hidden_states.k`.
+    """
+    backbone, prefix = backbone_of(model), prefix_of(model)
+    modules = dict(backbone.named_modules())
+    count = backbone.config.get_text_config().num_hidden_layers
+    lists = [
+        name
+        for name, module in modules.items()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count
+    ]
+    if not lists:
+        return tuple(f"hidden_states.{index}" for index in range(count + 1)), backbone, None
+    blocks = min(lists, key=lambda name: name.count("."))
+    tokens = backbone.get_input_embeddings()
+    parts = next(name for name, module in modules.items() if module is tokens).split(".")
+    outer = (".".join(parts[:size]) for size in range(1, len(parts) + 1))
+    embedding = next(name for name in outer if not f"{blocks}.".startswith(f"{name}."))
+    names = (embedding, *(f"{blocks}.{index}" for index in range(count)))
+    return tuple(prefix + name for name in names), backbone, modules[blocks]
+
+
+def measure(backbone: Any, layers: tuple[str, ...], blocks: Any, source: str) -> tuple[tuple[int, ...], bool]:
+    """Units of every layer, and whether the last one is more than its block's output, from two tokens."""
+    last: list[torch.Tensor] = []
+
+    def keep(module: Any, inputs: Any, output: Any) -> None:
+        # Blocks return a tensor in some networks, a tuple in others.
+        last.append(output[0] if isinstance(output, tuple) else output)
+
+    hook = blocks[-1].register_forward_hook(keep) if blocks is not None else None
+    ids = torch.zeros((1, 2), dtype=torch.long, device=backbone.device)
+    with torch.inference_mode():
+        states = backbone(
+            input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True
+        ).hidden_states
+    if hook is not None:
+        hook.remove()
+    if len(states) != len(layers):
+        raise NetworkError(
+            f"source '{source}': {len(states)} hidden states for {len(layers)} layers; "
+            f"{type(backbone).__name__} is not built of one list of blocks, choose another network"
+        )
+    same = not last or (last[-1].shape == states[-1].shape and torch.equal(last[-1], states[-1]))
+    return tuple(state.shape[-1] for state in states), not same
+
+
+def positions(backbone: Any) -> int | None:
+    """Give the longest sequence that the network has positions for; None where positions are relative."""
+    limit = getattr(backbone.config.get_text_config(), "max_position_embeddings", None)
+    for name, module in backbone.named_modules():
+        # RoBERTa and its kin count positions from behind the padding's own.
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            limit = module.num_embeddings - padding - 1
+    return limit if limit is not None and limit > 0 else None
