@@ -1,0 +1,1 @@
+"""fMRI recordings: found, checked, cleaned run by run, and labelled."""

@@ -1,0 +1,198 @@
+"""All that is wrong with a dataset, found from headers before hours are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from neuroalign import bids
+from neuroalign.config import Responses, Study
+from neuroalign.errors import NeuroalignError
+from neuroalign.recordings.cleaning import check_run
+from neuroalign.recordings.files import Recording, find_recordings
+from neuroalign.recordings.fmri import open_source
+from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
+from neuroalign.recordings.wholeness import check_whole, header_tr
+from neuroalign.stimuli.events import read_words, words_path
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
+    """Find everything that would stop a study on its way from recordings to responses.
+
+    Recordings are judged by their headers and their ends: none is decoded.
+
+    Parameters
+    ----------
+    study : Study
+    index : DataFrame, optional
+        From `bids.index_dataset`; made here when left out.
+
+    Returns
+    -------
+    list of str
+        One line for each problem: the file or run, what is wrong, what to do. Empty if all is well.
+    """
+    lines: list[str] = []
+    if index is None:
+        dataset = study.dataset
+        index = _try(lines, bids.index_dataset, dataset.path, dataset.derivatives, dataset.task)
+    subjects = None if index is None else _try(lines, study.subjects)
+    if index is None or subjects is None:
+        return lines
+    sampled: dict[str, list[tuple[str, float]]] = {}
+    for subject in subjects:
+        own = bids.select(index, subject=("", subject))
+        recordings, found = find_recordings(own, study.dataset, study.responses, subject)
+        lines += found
+        for recording in recordings:
+            lines += _recording_problems(own, study, recording)
+            lines += _stimulus_problems(own, study, recording)
+        if recordings:
+            lines += _confound_problems(study, recordings)
+            _try(lines, open_source, own, study.dataset, study.responses, recordings)
+            lines += _run_problems(subject, recordings)
+            sampled[subject] = [(recording.run.label, recording.n_volumes[0]) for recording in recordings]
+    if study.responses.average:
+        lines += _average_problems(sampled)
+    return list(dict.fromkeys(lines))
+
+
+def _try(lines: list[str], step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Run a step; what it complains about is added to `lines`."""
+    try:
+        return step(*args, **kwargs)
+    except NeuroalignError as error:
+        lines += str(error).splitlines()
+        return None
+
+
+def _recording_problems(index: pd.DataFrame, study: Study, recording: Recording) -> Iterator[str]:
+    settings = study.responses
+    for path, name, sidecar in zip(recording.paths, recording.names, recording.sidecar_tr, strict=True):
+        lines: list[str] = []
+        _try(lines, check_whole, path)
+        header = None
+        if not lines and path.name.endswith((".nii", ".nii.gz")):
+            header = _try(lines, header_tr, path)
+        if np.isnan(sidecar):
+            row = index[index["path"] == name].iloc[0].to_dict()
+            _try(lines, bids.sidecar, index, study.dataset.path, row)
+        yield from lines
+        told = {"responses.tr": settings.tr, "the sidecar": sidecar, "the NIfTI header": header}
+        known = {who: value for who, value in told.items() if value is not None and np.isfinite(value)}
+        if not {"responses.tr", "the sidecar"} & set(known):
+            hint = f" (its header says {header:g} s)" if header else ""
+            yield f"{path}: no sidecar gives its RepetitionTime{hint}; add one or set responses.tr"
+            continue
+        if len(known) == 3 and _close(settings.tr, sidecar):
+            continue  # two against a header that some program wrote
+        if not all(_close(value, next(iter(known.values()))) for value in known.values()):
+            said = ", ".join(f"{value:g} s in {who}" for who, value in known.items())
+            yield f"{path}: repetition times disagree: {said}; correct the wrong one"
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and bool(np.isclose(one, other, rtol=1e-3))
+
+
+def _known_tr(recording: Recording, settings: Responses) -> float | None:
+    return _try([], recording.tr, settings)
+
+
+def _run_problems(subject: str, recordings: Sequence[Recording]) -> Iterator[str]:
+    trs = {recording.sidecar_tr[0] for recording in recordings if np.isfinite(recording.sidecar_tr[0])}
+    if len(trs) > 1 and not np.allclose(list(trs), min(trs), rtol=1e-3):
+        said = ", ".join(f"{tr:g}" for tr in sorted(trs))
+        yield f"sub-{subject}: repetition times of the runs differ ({said} s); leave runs out"
+
+
+def _average_problems(sampled: dict[str, list[tuple[str, float]]]) -> Iterator[str]:
+    """Find subjects who cannot be averaged with the first one."""
+    first = next(iter(sampled), "")
+    for subject, runs in sampled.items():
+        if runs != sampled[first]:
+            said = [
+                ", ".join(f"{run} of {count:g} volumes" for run, count in sampled[who])
+                for who in (subject, first)
+            ]
+            yield (
+                f"responses.average: sub-{subject} has {said[0]}, but sub-{first} {said[1]}; "
+                "leave subjects out in dataset.subjects or set responses.average to false"
+            )
+
+
+def _stimulus_problems(index: pd.DataFrame, study: Study, recording: Recording) -> list[str]:
+    lines: list[str] = []
+    run = recording.run
+    words = _try(lines, read_words, index, study.dataset, study.stimuli, run)
+    tr = next(
+        (value for value in (study.responses.tr, *recording.sidecar_tr) if value and np.isfinite(value)), None
+    )
+    volumes = min(recording.n_volumes)
+    if words is None or tr is None or not np.isfinite(volumes):
+        return lines
+    source = words_path(index, study.dataset, study.stimuli, run)
+    end, last = recording.start_time_s + volumes * tr, words["onset"].max()
+    if last >= end:
+        lines.append(
+            f"{recording.paths[0]}: {volumes:g} volumes of {tr:g} s end at {end:g} s, but the last word of "
+            f"'{source}' begins at {last:g} s; give the whole recording, or correct stimuli.offset_s"
+        )
+    elif words["onset"].median() < 0:
+        first = words["onset"].min()
+        lines.append(
+            f"{source}: most words of {run} begin before its first volume, the first at {first:g} s; "
+            "correct stimuli.offset_s"
+        )
+    return lines
+
+
+def _confound_problems(study: Study, recordings: Sequence[Recording]) -> list[str]:
+    lines: list[str] = []
+    asked = {
+        "responses.confounds": study.responses.confounds,
+        "design.nuisance.columns": study.design.nuisance.columns,
+    }
+    needed = [key for key, columns in asked.items() if columns]
+    tables: list[pd.DataFrame | None] = []
+    for recording in recordings:
+        path = recording.confounds
+        table = None if path is None else _try(lines, read_confounds, path)
+        if path is None and needed:
+            remedy = f"add it or empty {' and '.join(needed)}"
+            lines.append(f"{recording.run}: no desc-confounds_timeseries.tsv; {remedy}")
+        volumes = min(recording.n_volumes)
+        if table is not None and np.isfinite(volumes) and len(table) != volumes:
+            lines.append(f"{path}: {len(table)} rows for {volumes:g} volumes; make the confounds again")
+        tables.append(table)
+    lines += _regression_problems(study.responses, recordings, tables)
+    if all(table is not None for table in tables):
+        shared = pd.DataFrame(columns=common_columns(tables), dtype=float)
+        where = f"sub-{recordings[0].run.subject}: design.nuisance.columns"
+        for pattern in asked["design.nuisance.columns"]:
+            _try(lines, pick_columns, shared, [pattern], where)
+    return lines
+
+
+def _regression_problems(
+    settings: Responses, recordings: Sequence[Recording], tables: Sequence[pd.DataFrame | None]
+) -> list[str]:
+    """Find confounds that are not there, and runs of which cleaning would leave nothing."""
+    lines: list[str] = []
+    everywhere = [name for table in tables if table is not None for name in table.columns]
+    for recording, table in zip(recordings, tables, strict=True):
+        found: set[str] = set()
+        if table is not None:
+            for pattern in settings.confounds:
+                picked = _try(lines, pick_columns, table, [pattern], recording.confounds, everywhere)
+                found.update(picked or ())
+        volumes, tr = min(recording.n_volumes), _known_tr(recording, settings)
+        if tr is not None and np.isfinite(volumes):
+            _try(lines, check_run, int(volumes), len(found), tr, settings, recording.run)
+    return lines

@@ -1,0 +1,1 @@
+"""What was said and when: words, their onsets, and the passages they belong to."""

@@ -1,0 +1,212 @@
+"""When each word was heard: from BIDS events, a TextGrid or a plain table."""
+
+from __future__ import annotations
+
+import csv
+import string
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neuroalign import bids
+from neuroalign.config import Dataset, StimulusSource
+from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.stimuli.passages import gather
+from neuroalign.stimuli.textgrid import read_textgrid
+
+LONGEST_GUESS_S = 1.0
+"""A word whose duration is not given lasts until the next one, but no longer than this."""
+
+
+def read_stimuli(
+    index: pd.DataFrame, dataset: Dataset, source: StimulusSource, subjects: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read what every subject heard in every run, each distinct passage once.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `bids.index_dataset`.
+    dataset : Dataset
+    source : StimulusSource
+        Where the words are; `source.passage` says how far context reaches.
+    subjects : list of str
+        Labels without `sub-`.
+
+    Returns
+    -------
+    items : DataFrame
+        One row per word of each distinct passage: `item` (row number), `passage`, `position` (within
+        the passage), `sentence` (running number within the passage), `modality`, `text`. Passages
+        with the same words are one, across runs and subjects.
+    events : DataFrame
+        One row per word heard: `subject`, `session`, `task`, `run`, `onset` (s after the first
+        volume), `duration` (s), `item`.
+
+    Raises
+    ------
+    DataError
+        A run has no words, or a file is missing or cannot be read.
+    """
+    heard = []
+    for subject in subjects:
+        own = bids.select(index, subject=("", subject))
+        for run in bids.find_runs(own, dataset, subject):
+            words = read_words(own, dataset, source, run)
+            place = {"subject": subject, "session": run.session, "task": run.task, "run": run.label}
+            heard.append(words.assign(**place))
+    return gather(heard, source.passage)
+
+
+def read_words(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> pd.DataFrame:
+    """Read the words that one subject heard in one run.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `bids.index_dataset`.
+    dataset : Dataset
+    source : StimulusSource
+    run : bids.Run
+
+    Returns
+    -------
+    DataFrame
+        Columns `onset` (s after the first volume, ascending), `duration` (s), `word`, and `sentence`
+        where the table has one. A missing duration lasts until the next onset, at most
+        `LONGEST_GUESS_S`.
+
+    Raises
+    ------
+    DataError
+        The file or the column is missing, a time is not a number, or there is no word at all.
+    """
+    path = words_path(index, dataset, source, run)
+    if source.source == "textgrid":
+        words = read_textgrid(path, source.tier)
+    else:
+        words = _read_table(path, source.word_column)
+    words["word"] = words["word"].str.strip()
+    words = words[~words["word"].isin([*source.skip, ""])].reset_index(drop=True)
+    if words.empty:
+        raise DataError(
+            f"{path}: no words for {run}; check stimuli.word_column, stimuli.tier and stimuli.skip"
+        )
+    for column, lowest in (("onset", -np.inf), ("duration", 0.0)):
+        wrong = ~(words[column] >= lowest) if column == "onset" else words[column] < lowest
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            raise DataError(
+                f"{path}: {column} of word {at + 1} ('{words['word'][at]}') is {words[column][at]:g}; "
+                f"give {'a number of seconds' if column == 'onset' else 'a duration of 0 s or more'}"
+            )
+    words = words.sort_values("onset", kind="stable", ignore_index=True)
+    until_next = (-words["onset"].diff(-1)).fillna(LONGEST_GUESS_S).clip(upper=LONGEST_GUESS_S)
+    words["duration"] = words["duration"].fillna(until_next)
+    words["onset"] -= source.offset_s
+    return words
+
+
+def words_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> Path:
+    """Find the file that holds the words of a run.
+
+    Events follow the BIDS inheritance principle: `task-story_events.tsv` at the root of the dataset
+    serves every run that has no file of its own.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or more than one.
+    """
+    if source.path is not None:
+        return _pattern_path(dataset, source.path, run)
+    rows = bids.select(index, suffix="events", extension=".tsv")
+    rows = bids.select(
+        rows,
+        subject=("", run.subject),
+        session=("", run.session),
+        task=("", run.task),
+        run_entity=("", run.run_entity),
+    )
+    if rows.empty:
+        raise DataError(
+            f"{run}: no events file; add "
+            f"'{bids.bids_name(_entities(run), 'events', '.tsv')}' to the dataset, or set stimuli.source"
+        )
+    specific = (rows[["subject", "session", "task", "run_entity"]] != "").sum(axis=1)
+    nearest = rows[specific == specific.max()]
+    raw = nearest[nearest["scope"] == "raw"]
+    paths = list((nearest if raw.empty else raw)["path"])
+    if len(paths) > 1:
+        raise DataError(
+            f"{run}: {len(paths)} events files ({', '.join(paths)}); keep the one that holds the words"
+        )
+    return Path(dataset.path, str(paths[0]))
+
+
+def read_tsv(path: str | Path) -> pd.DataFrame:
+    """Read a tab-separated table as text, nothing interpreted: the word 'null' stays a word.
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty or not a table.
+    """
+    try:
+        # Words may begin with a quotation mark, which must not swallow the lines that follow.
+        table = pd.read_csv(
+            path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8-sig"
+        )
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; add it or correct the path") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path}: the table is empty; expected a header line and rows") from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: not a tab-separated table ({reason})") from None
+    return table.rename(columns=str.strip)
+
+
+def _pattern_path(dataset: Dataset, pattern: str, run: bids.Run) -> Path:
+    known = {"subject": run.subject, "session": run.session, "task": run.task, "run": run.run_entity}
+    fields = {field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None}
+    for field in sorted(fields - set(known)):
+        raise ConfigError(f"stimuli.path: '{{{field}}}' is not known: {choices(field, known)}")
+    path = Path(dataset.path) / pattern.format(**known)
+    if not path.is_file():
+        raise DataError(f"{run}: no stimulus file '{path}'; add it or correct stimuli.path")
+    return path
+
+
+def _entities(run: bids.Run) -> dict[str, str]:
+    return {"sub": run.subject, "ses": run.session, "task": run.task, "run": run.run_entity}
+
+
+def _read_table(path: Path, word_column: str) -> pd.DataFrame:
+    table = read_tsv(path)
+    for column, setting in (("onset", ""), (word_column, "set stimuli.word_column: ")):
+        if column not in table:
+            raise DataError(f"{path}: no column '{column}'; {setting}{choices(column, table.columns)}")
+    words = pd.DataFrame({"word": table[word_column].map(_unquote)})
+    for column in ("onset", "duration"):
+        text = table[column].str.strip() if column in table else pd.Series("n/a", table.index)
+        given = ~text.isin(["", "n/a"])
+        numbers = pd.to_numeric(text.where(given, "nan"), errors="coerce")
+        wrong = text[given & numbers.isna() & (text.str.lower() != "nan")]
+        if len(wrong):
+            raise DataError(
+                f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a number; give seconds"
+            )
+        words[column] = numbers.astype(float)
+    if "sentence" in table and word_column != "sentence":
+        words["sentence"] = table["sentence"]
+    return words
+
+
+def _unquote(cell: str) -> str:
+    """Undo the doubling of quotation marks that table writers add around a cell that holds one."""
+    inner = cell[1:-1]
+    if len(cell) > 3 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', ""):
+        return inner.replace('""', '"')
+    return cell
