@@ -104,23 +104,23 @@ class RidgeEncoder(BaseEstimator):
         split = _splitter(X)
         everything = np.arange(len(X))
         whole = split(everything, everything[:0])
-        scorers = [solvers.GridScorer(split(train, test), alphas) for train, test in pairs]
+        precision = np.float64 if Y.dtype.itemsize == 8 else np.float32
+        scorers = [solvers.GridScorer(split(train, test), alphas, precision) for train, test in pairs]
 
         n_targets = Y.shape[1]
-        precision = np.float64 if Y.dtype == np.float64 else np.float32
         self._weights = np.empty((len(whole.values), n_targets), precision)
         self.best_alphas_, self.cv_scores_, self.cv_r_, self.y_mean_ = np.empty((4, n_targets))
         for start in range(0, n_targets, self.block):
             columns = slice(start, start + self.block)
-            responses = np.asarray(Y[:, columns], np.float64)
+            responses = np.array(Y[:, columns], precision)
             bad = ~np.isfinite(responses).all(axis=0)
-            responses = np.where(bad, 0.0, responses)
+            responses[:, bad] = 0
             alpha, score, r = _choose(scorers, responses, alphas, self.metric)
             self._weights[:, columns] = np.where(bad, np.nan, solvers.solve(whole, responses, alpha))
             self.best_alphas_[columns] = np.where(bad, np.nan, alpha)
             self.cv_scores_[columns] = np.where(bad, np.nan, score)
             self.cv_r_[columns] = np.where(bad, np.nan, r)
-            self.y_mean_[columns] = np.where(bad, np.nan, responses.mean(axis=0))
+            self.y_mean_[columns] = np.where(bad, np.nan, responses.mean(axis=0, dtype=np.float64))
         self._basis = solvers.feature_basis(whole, X)
         self.x_mean_ = X.mean(axis=0, dtype=np.float64)
         self.n_features_in_ = X.shape[1]

@@ -128,22 +128,27 @@ class GridScorer:
     ----------
     split : Split
     alphas : array (n_alphas,)
+    precision : dtype
+        Of the products with the responses. The antisymmetric form stays in float64: its entries are
+        large where eigenvalues are near each other, and what they add up to is not.
     """
 
-    def __init__(self, split: Split, alphas: np.ndarray) -> None:
-        self.split = split = separate_clusters(split)
+    def __init__(self, split: Split, alphas: np.ndarray, precision: np.dtype | type = np.float64) -> None:
+        split = separate_clusters(split)
         values = split.values
         moment = split.carry.T @ split.carry
         gaps = values[None, :] - values[:, None]
-        apart = np.abs(gaps) > CLUSTER_GAP * (values[-1] if len(values) else 0.0)
-        self._cauchy = np.divide(moment, gaps, out=np.zeros_like(moment), where=apart)
-        self._diagonal = np.diag(moment).copy()
-        self._column_sum = split.carry.sum(axis=0)
-        self._shrink = 1.0 / (values + alphas[:, None])
+        apart = np.abs(gaps) > CLUSTER_GAP * values.max(initial=0.0)
+        shrink = 1.0 / (values + alphas[:, None])
         # d_j − d_ref without cancellation; any reference may be subtracted, since z'Cz = 0.
-        middle = len(values) // 2
-        reference = self._shrink[:, middle, None] if len(values) else 0.0
-        self._shift = (values[middle] - values) * self._shrink * reference if len(values) else self._shrink
+        middle = values[[len(values) // 2]] if len(values) else values
+        shift = (middle - values) * shrink / (middle + alphas[:, None]) if len(values) else shrink
+        self._cauchy = np.divide(moment, gaps, out=np.zeros_like(moment), where=apart)
+        self._train, self._test = split.train, split.test
+        self._project, self._carry = split.project.astype(precision), split.carry.T.astype(precision)
+        self._shrink, self._shift = shrink.astype(precision), shift.astype(precision)
+        self._squares = (shrink**2 * np.diag(moment)).astype(precision)
+        self._sums = (shrink * split.carry.sum(axis=0)).astype(precision)
 
     def scores(self, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pearson r and R² on the test samples.
@@ -151,27 +156,31 @@ class GridScorer:
         Parameters
         ----------
         responses : array (n, n_targets)
-            All samples; the split picks its own.
+            All samples, in the precision of the scorer; the split picks its own.
 
         Returns
         -------
-        r, r2 : arrays (n_alphas, n_targets)
+        r, r2 : arrays (n_alphas, n_targets), float64
             R² is against the training mean. Both are 0 where the test responses are constant.
         """
-        train = np.asarray(responses[self.split.train], np.float64)
-        test = np.asarray(responses[self.split.test], np.float64) - train.mean(axis=0)
+        train, test = responses[self._train], responses[self._test]
+        mean = train.mean(axis=0, dtype=np.float64).astype(responses.dtype)
+        train, test = train - mean, test - mean
         n = len(test)
-        z = self.split.project @ train
-        dot = self._shrink @ (z * (self.split.carry.T @ test))
-        norm = self._shrink**2 @ (self._diagonal[:, None] * z**2) + 2 * self._shift @ (z * (self._cauchy @ z))
-        total = (self._shrink * self._column_sum) @ z
-        sums, squares = test.sum(axis=0), (test**2).sum(axis=0)
+        z = self._project @ train
+        dot = (self._shrink @ (z * (self._carry @ test))).astype(np.float64)
+        crossed = z * (self._cauchy @ z.astype(np.float64)).astype(z.dtype)
+        norm = (self._squares @ z**2).astype(np.float64) + 2 * (self._shift @ crossed)
+        total = (self._sums @ z).astype(np.float64)
+        sums, squares = (
+            test.sum(axis=0, dtype=np.float64),
+            np.einsum("nt,nt->t", test, test, dtype=np.float64),
+        )
         covariance = dot - total * sums / n
         spread = np.maximum(norm - total**2 / n, 0) * np.maximum(squares - sums**2 / n, 0)
         tiny = np.finfo(np.float64).tiny
         r = np.divide(covariance, np.sqrt(spread), out=np.zeros_like(dot), where=spread > tiny)
-        error = squares - 2 * dot + norm
-        r2 = np.where(squares > tiny, 1 - error / np.where(squares > tiny, squares, 1), 0.0)
+        r2 = 1 - np.divide(squares - 2 * dot + norm, squares, out=np.ones_like(dot), where=squares > tiny)
         return np.clip(r, -1, 1), r2
 
 
@@ -182,5 +191,6 @@ def feature_basis(split: Split, features: np.ndarray) -> np.ndarray:
 
 def solve(split: Split, responses: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     """Eigenbasis weights (rank, n_targets) for one α per target; predictions are A @ weights."""
-    z = split.project @ np.asarray(responses[split.train], np.float64)
-    return z / (split.values[:, None] + alphas)
+    train = responses[split.train]
+    z = split.project.astype(train.dtype) @ (train - train.mean(axis=0, dtype=np.float64).astype(train.dtype))
+    return z / (split.values[:, None] + alphas).astype(train.dtype)
