@@ -37,8 +37,8 @@ class Simulate(Section):
     subjects: int = Field(3, ge=1, le=99, description="number of simulated listeners")
     runs: int = Field(4, ge=2, le=4, description="runs, one part of the story each")
     tr: float = Field(1.5, gt=0.2, le=5, description="repetition time in seconds")
-    noise: tuple[float, ...] = Field(
-        (0.8, 1.0, 1.3), description="noise of each subject, relative to the signal, cycled"
+    noise: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.8, 1.0, 1.3), min_length=1, description="noise of each subject, relative to the signal, cycled"
     )
 
 

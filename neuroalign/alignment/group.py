@@ -52,7 +52,8 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
         if one.sizes["target"] != used[0].sizes["target"]:
             raise DataError(
                 f"sub-{one.attrs['subject']} has {one.sizes['target']} targets, "
-                f"sub-{used[0].attrs['subject']} has {used[0].sizes['target']}: bring all subjects to one space"
+                f"sub-{used[0].attrs['subject']} has {used[0].sizes['target']}; "
+                "bring all subjects to one space"
             )
     used = used or [first]
     data: dict[str, Any] = {}

@@ -104,8 +104,8 @@ def _group_runs(
         if linked:
             raise DataError(
                 f"all {len(order)} runs share stimuli ({linked[0][0]} and {linked[0][1]}, for one), "
-                "so whatever is held out was also trained on; set design.folds.shared_items: allow to test generalisation "
-                "over time only"
+                "so whatever is held out was also trained on; set design.folds.shared_items: allow "
+                "to test generalisation over time only"
             )
         raise DataError(
             f"folds by run need at least two runs, but there is only '{order[0]}'; "
