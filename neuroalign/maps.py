@@ -1,0 +1,299 @@
+"""Scores onto their geometry: NIfTI, GIFTI or tables, named as a BIDS-derivative dataset.
+
+`score_maps` says which maps a summary holds and where they are masked; `write_maps` puts them on
+vertices, voxels or parcels. The folder is made whole and then moved into place, and equal
+summaries give equal bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign import __version__, arrays, layout
+from neuroalign.bids import bids_name
+from neuroalign.errors import DataError, choices
+
+BIDS_VERSION = "1.10.0"
+HEMISPHERES = {"L": "CortexLeft", "R": "CortexRight"}
+"""BIDS hemisphere labels and what GIFTI calls them."""
+
+SIGNIFICANT_ONLY = "NaN where the target is not significant"
+CEILING_ONLY = "NaN where the noise ceiling is not above chance"
+UNMASKED = "NaN only where the target could not be scored"
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """One map of a summary.
+
+    Attributes
+    ----------
+    stat : str
+        BIDS `stat` label.
+    values : array (target,) or (layer, target)
+        NaN where masked.
+    description, units, masking : str
+        What the sidecar says.
+    """
+
+    stat: str
+    values: np.ndarray
+    description: str
+    units: str
+    masking: str
+
+
+def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
+    """List the maps that a summary holds.
+
+    Parameters
+    ----------
+    summary : xr.Dataset
+        What the stages `summary` and `group` write: dims `layer` and `target`.
+
+    Returns
+    -------
+    list of ScoreMap
+        The nuisance-only control, which has no layers, gives `r`, `normalisedR` and `ceiling`.
+    """
+
+    def values(name: str) -> np.ndarray:
+        return np.asarray(summary[name].values, np.float32)
+
+    correlation, share = "Pearson correlation", "relative depth (0 embedding, 1 last layer)"
+    held_out = "Held-out correlation of response and prediction, mean over folds"
+    partial = "Held-out partial correlation of response and prediction beyond the nuisance features"
+    chosen = "of the layer chosen in the training folds"
+    depth = "Relative depth of the layer chosen most often in the training folds"
+    always = [
+        ScoreMap("r", values("chosen_r"), f"{held_out}, {chosen}", correlation, UNMASKED),
+        ScoreMap("normalisedR", values("normalised_r"), "r over the noise ceiling", "ratio", CEILING_ONLY),
+        ScoreMap(
+            "ceiling",
+            values("ceiling"),
+            "Noise ceiling: the r a perfect model would reach",
+            correlation,
+            UNMASKED,
+        ),
+    ]
+    if summary.attrs.get("network") == layout.NUISANCE:
+        return always
+    scored = np.isfinite(values("chosen_r"))
+    significant = np.asarray(summary["significant"].values).astype(bool)
+
+    def shown(name: str) -> np.ndarray:
+        return np.where(scored & significant, values(name), np.float32(np.nan))
+
+    best_depth = np.where(scored, values("best_depth"), np.float32(np.nan))
+    centroid = "Centroid of relative depth, weighted by how well each layer predicts"
+    verdict = np.where(scored, significant.astype(np.float32), np.float32(np.nan))
+    return [
+        *always,
+        ScoreMap("rByLayer", values("r"), f"{held_out}, for every layer", correlation, UNMASKED),
+        ScoreMap("uniqueRByLayer", values("r_unique"), f"{partial}, for every layer", correlation, UNMASKED),
+        ScoreMap("uniqueR", values("chosen_r_unique"), f"{partial}, {chosen}", correlation, UNMASKED),
+        ScoreMap("bestDepth", shown("best_depth"), depth, share, SIGNIFICANT_ONLY),
+        ScoreMap("bestDepthUnmasked", best_depth, f"{depth}, not masked by significance", share, UNMASKED),
+        ScoreMap("depthCentroid", shown("centroid"), centroid, share, SIGNIFICANT_ONLY),
+        ScoreMap(
+            "q",
+            values("q"),
+            "q-value: the false discovery rate at which the target is significant",
+            "q",
+            UNMASKED,
+        ),
+        ScoreMap("significant", verdict, "1 significant, 0 not", "boolean", UNMASKED),
+    ]
+
+
+def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title: str) -> list[Path]:
+    """Write every map of every summary below `folder` under BIDS-derivative names.
+
+    Parameters
+    ----------
+    summaries : iterable of xr.Dataset
+        Of subjects and of the group (attribute `subject` is "group").
+    folder : str or Path
+        Replaced as a whole.
+    study_title : str
+        Becomes the name of the derivative dataset.
+
+    Returns
+    -------
+    list of Path
+        The map files, without their sidecars.
+
+    Raises
+    ------
+    DataError
+        A summary is neither surface, volume nor parcels, or its targets lie outside its geometry.
+    """
+    summaries = list(summaries)
+    folder = Path(folder)
+    encoders = {str(summary.attrs["encoder"]) for summary in summaries}
+    written: list[Path] = []
+    with arrays.replacing(folder) as temporary:
+        temporary.mkdir()
+        arrays.save_json(_description(study_title), temporary / "dataset_description.json")
+        for summary in summaries:
+            for name, content, sidecar in _files(summary, several_encoders=len(encoders) > 1):
+                path = temporary / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                arrays.save_json(sidecar, path.with_name(path.name.split(".", 1)[0] + ".json"))
+                written.append(folder / name)
+    return written
+
+
+def _description(study_title: str) -> dict[str, Any]:
+    """`dataset_description.json`: the summaries are reached by the link `study`."""
+    return {
+        "Name": f"{study_title}: encoding-model maps",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "neuroalign", "Version": __version__}],
+        "DatasetLinks": {"study": ".."},
+    }
+
+
+def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """Relative path, bytes and sidecar of every file made from one summary."""
+    attributes = summary.attrs
+    kind = str(attributes.get("kind", ""))
+    network, encoder = str(attributes["network"]), str(attributes["encoder"])
+    subject = str(attributes["subject"])
+    entities = {
+        "sub": "" if subject == "group" else subject,
+        "task": str(attributes.get("task") or ""),
+        "space": str(attributes.get("space") or ""),
+        "desc": f"{network}{encoder.capitalize()}" if several_encoders else network,
+    }
+    place = f"sub-{subject}/func" if entities["sub"] else "group"
+    found = score_maps(summary)
+    if kind == "parcels":
+        name = bids_name(entities, "statmap", ".tsv")
+        yield f"{place}/{name}", _table(summary, found), _table_sidecar(summary, found)
+        return
+    makers = {"surface": _surfaces, "volume": _volume}
+    if kind not in makers:
+        raise DataError(f"maps: kind of sub-{subject} is {kind!r}: {choices(kind, [*makers, 'parcels'])}")
+    for score_map in found:
+        for more, extension, content in makers[kind](summary, score_map):
+            name = bids_name({**entities, **more, "stat": score_map.stat}, "statmap", extension)
+            yield f"{place}/{name}", content, _sidecar(summary, score_map)
+
+
+def on_surface(summary: xr.Dataset, values: np.ndarray, hemi: str) -> np.ndarray:
+    """Values (…, target) as (…, vertex) of one hemisphere ("L" or "R"), NaN where no target lies."""
+    size = int(summary.attrs["vertices"][list(HEMISPHERES).index(hemi)])
+    here = summary["hemi"].values.astype(str) == hemi
+    vertex = summary["vertex"].values[here].astype(int)
+    if vertex.size and (vertex.min() < 0 or vertex.max() >= size):
+        raise DataError(
+            f"maps: vertex {vertex.max()} of hemisphere {hemi} lies outside a mesh of {size} vertices"
+        )
+    out = np.full((*values.shape[:-1], size), np.nan, np.float32)
+    out[..., vertex] = values[..., here]
+    return out
+
+
+def in_volume(summary: xr.Dataset, values: np.ndarray) -> np.ndarray:
+    """Values (…, target) as (i, j, k, …), NaN outside the targets."""
+    shape = tuple(int(size) for size in np.asarray(summary.attrs["shape"]).ravel()[:3])
+    index = tuple(summary[axis].values.astype(int) for axis in "ijk")
+    if any(at.size and (at.min() < 0 or at.max() >= size) for at, size in zip(index, shape, strict=True)):
+        raise DataError(f"maps: targets lie outside the volume of shape {shape}")
+    out = np.full((*shape, *values.shape[:-1]), np.nan, np.float32)
+    out[index] = values.T
+    return out
+
+
+def affine(summary: xr.Dataset) -> np.ndarray:
+    """The 4 × 4 matrix from voxel indices to millimetres."""
+    return np.asarray(summary.attrs["affine"], float).reshape(4, 4)
+
+
+def _surfaces(summary: xr.Dataset, score_map: ScoreMap) -> Iterator[tuple[dict[str, str], str, bytes]]:
+    import nibabel
+
+    names = _layer_names(summary) if score_map.values.ndim == 2 else [score_map.stat]
+    for hemi, structure in HEMISPHERES.items():
+        rows = np.atleast_2d(on_surface(summary, score_map.values, hemi))
+        darrays = [
+            nibabel.gifti.GiftiDataArray(
+                row, intent="NIFTI_INTENT_SHAPE", datatype="NIFTI_TYPE_FLOAT32", meta={"Name": name}
+            )
+            for row, name in zip(rows, names, strict=True)
+        ]
+        meta = nibabel.gifti.GiftiMetaData({"AnatomicalStructurePrimary": structure})
+        yield {"hemi": hemi}, ".shape.gii", nibabel.gifti.GiftiImage(meta=meta, darrays=darrays).to_bytes()
+
+
+def _volume(summary: xr.Dataset, score_map: ScoreMap) -> Iterator[tuple[dict[str, str], str, bytes]]:
+    import nibabel
+
+    image = nibabel.nifti1.Nifti1Image(in_volume(summary, score_map.values), affine(summary))
+    image.header.set_xyzt_units("mm")
+    # A fixed time stamp: gzip would otherwise write the time of day into the file.
+    yield {}, ".nii.gz", gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def _table(summary: xr.Dataset, found: Sequence[ScoreMap]) -> bytes:
+    places = {name: summary[name].values for name in arrays.TARGET_COORDINATES if name in summary.coords}
+    table = pd.DataFrame({**places, **dict(_columns(summary, found))})
+    return table.to_csv(
+        sep="\t", index=False, na_rep="n/a", float_format="%.6g", lineterminator="\n"
+    ).encode()
+
+
+def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[str, np.ndarray]]:
+    for score_map in found:
+        if score_map.values.ndim == 1:
+            yield score_map.stat, score_map.values
+        else:
+            for layer, row in zip(_layer_names(summary), score_map.values, strict=True):
+                yield f"{score_map.stat}:{layer}", row
+
+
+def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, Any]:
+    columns = {
+        name: {"Description": score_map.description, "Units": score_map.units, "Masking": score_map.masking}
+        for score_map in found
+        for name, _ in _columns(summary, [score_map])
+    }
+    return {"Description": "Scores of every parcel, one row each", **_origin(summary), **columns}
+
+
+def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
+    return {
+        "Description": score_map.description,
+        "Units": score_map.units,
+        "Masking": score_map.masking,
+        **_origin(summary),
+    }
+
+
+def _origin(summary: xr.Dataset) -> dict[str, Any]:
+    """What the maps were made from: network, encoder, layers and the summary's place in the study."""
+    attributes = summary.attrs
+    names = {key: str(attributes[key]) for key in ("subject", "network", "encoder")}
+    pattern = layout.GROUP if names["subject"] == "group" else layout.SUMMARY
+    return {
+        "Network": names["network"],
+        "Encoder": names["encoder"],
+        "Layers": _layer_names(summary),
+        "Depths": [round(float(value), 6) for value in summary["depth"].values],
+        "Sources": [f"bids:study:{pattern.format(**names)}"],
+    }
+
+
+def _layer_names(summary: xr.Dataset) -> list[str]:
+    return [str(name) for name in summary["layer"].values]

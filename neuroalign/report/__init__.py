@@ -1,0 +1,1 @@
+"""One HTML page that says what was found, and how sure we are."""

@@ -1,0 +1,211 @@
+"""Everything the report speaks about, read once from below the study's output."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import yaml
+
+from neuroalign import arrays, layout
+from neuroalign.config import Study, twin_name
+from neuroalign.errors import DataError
+
+ALL = "all targets"
+"""Name of the region that holds every target."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The artefacts of a study.
+
+    Attributes
+    ----------
+    study : Study
+        The configuration.
+    summaries : dict (subject, network, encoder) → xr.Dataset
+        What the stage `summary` wrote; the mean subject is named "average".
+    groups : dict (network, encoder) → xr.Dataset
+        What the stage `group` wrote.
+    recordings : dict subject → dict
+        `n_samples`, `runs` and `cleaning` of the responses.
+    networks : dict network → dict
+        Provenance of the activations.
+    truth : xr.Dataset or None
+        What a simulated study was made from.
+    missing : list of str
+        Summaries that the configuration asks for and that are not there.
+    """
+
+    study: Study
+    summaries: dict[tuple[str, str, str], xr.Dataset]
+    groups: dict[tuple[str, str], xr.Dataset]
+    recordings: dict[str, dict[str, Any]]
+    networks: dict[str, dict[str, Any]]
+    truth: xr.Dataset | None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def any_summary(self) -> xr.Dataset:
+        """One summary, for what all of them share."""
+        return next(iter(self.summaries.values()))
+
+    @property
+    def kind(self) -> str:
+        """What the targets are: "surface", "volume" or "parcels"."""
+        return str(self.any_summary.attrs["kind"])
+
+    def subjects(self, network: str, encoder: str) -> list[str]:
+        """Subjects with a summary, without the mean subject."""
+        found = [s for s, n, e in self.summaries if (n, e) == (network, encoder)]
+        return [subject for subject in found if subject != layout.AVERAGE]
+
+    def whose(self, network: str, encoder: str) -> dict[str, xr.Dataset]:
+        """Every summary of a network by its owner: the group first, then subjects, then "average"."""
+        out = {"group": self.groups[network, encoder]} if (network, encoder) in self.groups else {}
+        return out | {s: d for (s, n, e), d in self.summaries.items() if (n, e) == (network, encoder)}
+
+    def region_names(self) -> list[str]:
+        """Every parcel, or the regions in which anyone has a scored target, in alphabetical order."""
+        if self.kind == "parcels":
+            return list(dict.fromkeys(regions(self.any_summary).tolist()))
+        found: set[str] = set()
+        for dataset in self.summaries.values():
+            found.update(regions(dataset)[np.isfinite(dataset["chosen_r"].values)].tolist())
+        return sorted(found - {ALL})
+
+    def models(self) -> list[tuple[str, str]]:
+        """The (network, encoder) pairs that the study is about: no twins, no nuisance control."""
+        wanted = [(network, encoder) for network in self.study.networks for encoder in self.study.encoders]
+        return [pair for pair in wanted if any(key[1:] == pair for key in self.summaries)]
+
+    def twin(self, network: str) -> str | None:
+        """The untrained twin of a network, where one was run."""
+        name = twin_name(network)
+        return name if any(key[1] == name for key in self.summaries) else None
+
+
+def open_evidence(study: Study) -> Evidence:
+    """Read what the report needs.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Evidence
+
+    Raises
+    ------
+    DataError
+        There is no summary at all, or a file is damaged.
+    """
+    output = Path(study.output)
+    subjects = study.subjects() + ([layout.AVERAGE] if study.responses.average else [])
+    summaries: dict[tuple[str, str, str], xr.Dataset] = {}
+    groups: dict[tuple[str, str], xr.Dataset] = {}
+    missing: list[str] = []
+    for network in [*study.all_networks(), layout.NUISANCE]:
+        for encoder in study.encoders:
+            for subject in subjects:
+                path = output / layout.SUMMARY.format(subject=subject, network=network, encoder=encoder)
+                if path.exists():
+                    summaries[subject, network, encoder] = arrays.open_arrays(path)
+                elif network != layout.NUISANCE:
+                    missing.append(path.name)
+            path = output / layout.GROUP.format(network=network, encoder=encoder)
+            if path.exists():
+                groups[network, encoder] = arrays.open_arrays(path)
+    if not any(key[1] in study.networks for key in summaries):
+        raise DataError(
+            f"{output / 'summary'}: no summary of any network to report on; run the stage 'summary' first"
+        )
+    recordings = {
+        subject: _recording(output / layout.RESPONSES.format(subject=subject)) for subject in subjects
+    }
+    networks = {
+        name: _provenance(output / layout.ACTIVATIONS.format(network=name)) for name in study.all_networks()
+    }
+    truth = Path(study.dataset.path) / layout.TRUTH
+    known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
+    return Evidence(study, summaries, groups, recordings, networks, known, missing)
+
+
+def _recording(path: Path) -> dict[str, Any]:
+    """Size and cleaning of a subject's responses, without reading them."""
+    if not path.exists():
+        return {}
+    with xr.open_dataset(path, engine="h5netcdf") as responses:
+        runs = list(dict.fromkeys(responses["run"].values.astype(str).tolist()))
+        return {
+            "n_samples": responses.sizes["sample"],
+            "runs": runs,
+            "cleaning": str(responses.attrs.get("cleaning", "")),
+        }
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    return arrays.open_activations(path).attributes if path.exists() else {}
+
+
+def significant(summary: xr.Dataset) -> np.ndarray:
+    """Scored targets (target,) called significant; none where nothing was tested, as for the control."""
+    if "significant" not in summary:
+        return np.zeros(summary.sizes["target"], bool)
+    scored = np.isfinite(summary["chosen_r"].values)
+    return np.asarray(summary["significant"].values.astype(bool) & scored)
+
+
+def column(summary: xr.Dataset, name: str) -> np.ndarray:
+    """A variable over targets as float64; NaN where the summary does not have it."""
+    if name not in summary:
+        return np.full(summary.sizes["target"], np.nan)
+    return np.asarray(summary[name].values, float)
+
+
+def config_text(study: Study) -> str:
+    """The configuration as it was written, or spelled out in full where no copy was kept."""
+    kept = Path(study.output) / layout.CONFIG
+    if kept.exists():
+        return kept.read_text(encoding="utf-8")
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def dataset_name(study: Study) -> str:
+    """The name in `dataset_description.json`, or else the dataset's folder."""
+    path = Path(study.dataset.path) / "dataset_description.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["Name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Path(study.dataset.path).name
+
+
+def regions(dataset: xr.Dataset) -> np.ndarray:
+    """Region of every target: its name for parcels, else `roi`, else one region of all."""
+    if dataset.attrs.get("kind") == "parcels" and "name" in dataset.coords:
+        return dataset["name"].values.astype(str)
+    if "roi" in dataset.coords:
+        labels = dataset["roi"].values.astype(str)
+        return np.where(labels == "", "unlabelled", labels)
+    return np.full(dataset.sizes["target"], ALL)
+
+
+def texts(value: Any) -> list[str]:
+    """A list attribute as netCDF gives it back: a list, an array, or a bare string for one entry."""
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return [str(entry) for entry in np.atleast_1d(np.asarray(value, object)) if str(entry)]
+
+
+def mean(values: np.ndarray, axis: int | None = None) -> Any:
+    """Mean over finite entries; NaN, without a warning, where there is none."""
+    values = np.asarray(values, float)
+    finite = np.isfinite(values)
+    count = finite.sum(axis)
+    total = np.where(finite, values, 0.0).sum(axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)[()]

@@ -1,0 +1,284 @@
+"""Which figures the report shows, with their titles and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign import layout
+from neuroalign.report import palette, plots, truth
+from neuroalign.report.canvas import Canvas
+from neuroalign.report.evidence import ALL, Evidence, column, mean, regions, significant
+from neuroalign.report.palette import Profile, Scale
+
+MAX_REGIONS = 23
+"""Regions that get a panel of their own; tables hold all."""
+
+MAX_SUBJECTS = 12
+"""Subjects whose maps are drawn; the viewer and the map files hold all."""
+
+DEPTH = Scale("viridis", 0.0, 1.0, "relative depth")
+GREY = "Grey: no significant target."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page: its address, what it shows, and what to say to those who cannot see it."""
+
+    source: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One map as the report shows it: values (target,), NaN where it says nothing."""
+
+    key: str
+    title: str
+    values: np.ndarray
+    scale: Scale
+
+
+def shown_maps(dataset: xr.Dataset, top: float) -> list[Shown]:
+    """The maps of a summary that the report draws; `top` is the r at the end of the scale."""
+    found = [
+        Shown("r", "r", dataset["chosen_r"].values, Scale("r", 0.0, top, "Pearson r (held-out)")),
+        Shown("best_depth", "best layer", dataset["best_depth"].values, DEPTH),
+        Shown("centroid", "depth centroid", dataset["centroid"].values, DEPTH),
+        Shown(
+            "r_unique",
+            "r beyond nuisance",
+            column(dataset, "chosen_r_unique"),
+            Scale("r", 0.0, top, "partial r"),
+        ),
+        Shown(
+            "normalised_r",
+            "r / ceiling",
+            dataset["normalised_r"].values,
+            Scale("cividis", 0.0, 1.0, "r / r ceiling"),
+        ),
+        Shown(
+            "q",
+            "significance",
+            _evidence_of(column(dataset, "q")),
+            Scale("cividis", 0.0, 4.0, "−log₁₀ q"),
+        ),
+    ]
+    return [entry for entry in found if np.isfinite(entry.values).any()]
+
+
+def _evidence_of(q: np.ndarray) -> np.ndarray:
+    return np.asarray(-np.log10(np.clip(np.asarray(q, float), 1e-6, 1.0)))
+
+
+def significant_only(dataset: xr.Dataset, values: np.ndarray) -> np.ndarray:
+    """Values where the target is significant, NaN elsewhere."""
+    return np.where(significant(dataset), values, np.nan)
+
+
+def top_of_scale(evidence: Evidence) -> float:
+    """A common end for every scale of r: its 99th percentile over the models' summaries, rounded up."""
+    values = np.concatenate(
+        [d["chosen_r"].values for key, d in evidence.summaries.items() if key[1:] in evidence.models()]
+    )
+    values = values[np.isfinite(values)]
+    return max(0.05, float(np.ceil(np.percentile(values, 99) / 0.05) * 0.05)) if values.size else 0.5
+
+
+def profiles(evidence: Evidence, network: str, encoder: str) -> tuple[list[Profile], int]:
+    """Layer profiles over all targets and per region, and how many regions are left to the tables."""
+    names = evidence.region_names()
+    wanted = [ALL, *names[:MAX_REGIONS]]
+    return [_profile(evidence, network, encoder, region) for region in wanted], len(names) - len(wanted) + 1
+
+
+def _profile(evidence: Evidence, network: str, encoder: str, region: str) -> Profile:
+    people = evidence.subjects(network, encoder)
+    datasets = [evidence.summaries[subject, network, encoder] for subject in people]
+    twin = evidence.twin(network)
+    twins = [
+        evidence.summaries[s, twin, encoder]
+        for s in people
+        if twin and (s, twin, encoder) in evidence.summaries
+    ]
+
+    def average(several: list[xr.Dataset], name: str) -> np.ndarray:
+        here = [np.ones(d.sizes["target"], bool) if region == ALL else regions(d) == region for d in several]
+        found = [d[name].values if name in d else column(d, name) for d in several]
+        return np.array([mean(values[..., at], axis=-1) for values, at in zip(found, here, strict=True)])
+
+    return Profile(
+        region,
+        datasets[0]["depth"].values,
+        average(datasets, "r"),
+        mean(average(twins, "r"), axis=0) if twins else None,
+        twins[0]["depth"].values if twins else None,
+        float(mean(average(datasets, "nuisance_r"))),
+        float(mean(average(datasets, "ceiling_low"))),
+        float(mean(average(datasets, "ceiling_high"))),
+    )
+
+
+def profile_picture(evidence: Evidence, network: str, encoder: str) -> Picture:
+    """Score by depth per region."""
+    panels, left = profiles(evidence, network, encoder)
+    more = f" {left} further regions are in tables/scores.tsv." if left > 0 else ""
+    caption = (
+        "Mean held-out r of every layer over the targets of a region. Thin lines are subjects, the thick "
+        "line their mean ± SEM. This profile is descriptive: scores elsewhere are of the layer that the "
+        "training "
+        "folds chose for each target." + more
+    )
+    return Picture(plots.layer_profiles(panels, network), f"{network} ({encoder}): r by depth", caption)
+
+
+def comparison_picture(subjects: pd.DataFrame, network: str, encoder: str) -> Picture:
+    """Model, controls and ceiling side by side."""
+    people = subjects["subject"] != layout.AVERAGE
+    rows = subjects[people & (subjects["network"] == network) & (subjects["encoder"] == encoder)]
+    wanted = [
+        (network, "r", palette.MODEL),
+        ("untrained twin", "twin_r", palette.TWIN),
+        ("nuisance features", "nuisance_r", palette.NUISANCE),
+        ("noise ceiling", "ceiling", "#2f7d55"),
+    ]
+    found = [(label, rows[column].to_numpy(float), colour) for label, column, colour in wanted]
+    found = [entry for entry in found if np.isfinite(entry[1]).any()]
+    caption = "Mean over all scored targets. Each dot is a subject; lines join a subject's values."
+    return Picture(
+        plots.comparison(found or [(network, np.array([np.nan]), palette.MODEL)]),
+        f"{network} ({encoder}) beside its controls",
+        caption,
+    )
+
+
+def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas) -> list[Picture]:
+    """Maps of the group (or the only subject), then r and best layer of each subject."""
+    whose = evidence.whose(network, encoder)
+    top = top_of_scale(evidence)
+    owner, dataset = next(iter(whose.items()))
+    rows = [
+        (shown.title, canvas.draw(dataset, significant_only(dataset, shown.values), shown.scale), shown.scale)
+        for shown in shown_maps(dataset, top)
+        if shown.key in ("r", "best_depth", "centroid", "normalised_r")
+    ]
+    title = f"{network} ({encoder}): {_called(owner)}"
+    out = []
+    if rows:
+        out.append(
+            Picture(plots.picture_rows(rows, canvas.columns), title, f"Significant targets only. {GREY}")
+        )
+    people = [name for name in whose if name != "group"]
+    if len(people) > 1:
+        out += [_per_subject(whose, people, canvas, top, key, network) for key in ("r", "best_depth")]
+    return out
+
+
+def _per_subject(
+    whose: dict[str, xr.Dataset], people: Sequence[str], canvas: Canvas, top: float, key: str, network: str
+) -> Picture:
+    rows = []
+    for name in people[:MAX_SUBJECTS]:
+        for shown in shown_maps(whose[name], top):
+            if shown.key == key:
+                values = significant_only(whose[name], shown.values)
+                rows.append((_called(name), canvas.draw(whose[name], values, shown.scale), shown.scale))
+    left = len(people) - MAX_SUBJECTS
+    more = f" The first {MAX_SUBJECTS} subjects; {left} more are in the map files." if left > 0 else ""
+    title = {"r": "r of the chosen layer", "best_depth": "best layer"}[key]
+    return Picture(
+        plots.picture_rows(rows, canvas.columns), f"{network}: {title}, each subject", f"{GREY}{more}"
+    )
+
+
+def _called(owner: str) -> str:
+    return {"group": "group", layout.AVERAGE: "mean subject"}.get(owner, f"sub-{owner}")
+
+
+def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Picture]:
+    """Region × layer, and bars with controls and ceiling."""
+    owner, dataset = next(iter(evidence.whose(network, encoder).items()))
+    top = top_of_scale(evidence)
+    names = regions(dataset).tolist()
+    scale = Scale("r", 0.0, max(top, 0.05), "Pearson r (held-out)")
+    heat = plots.heat_map(dataset["r"].values.T, names, dataset["layer"].values.astype(str).tolist(), scale)
+    datasets = [
+        evidence.summaries[subject, network, encoder] for subject in evidence.subjects(network, encoder)
+    ]
+
+    def over(name: str) -> np.ndarray:
+        return np.asarray(mean(np.array([column(d, name) for d in datasets]), axis=0))
+
+    scores = np.array([d["chosen_r"].values for d in datasets])
+    bar = plots.bars(names, scores, over("nuisance_r"), over("ceiling_low"), over("ceiling_high"))
+    return [
+        Picture(
+            heat,
+            f"{network} ({encoder}): r of every layer in every parcel, {_called(owner)}",
+            "Grey: not scored.",
+        ),
+        Picture(
+            bar,
+            f"{network} ({encoder}): r of the chosen layer",
+            "The layer was chosen in the training folds.",
+        ),
+    ]
+
+
+def alpha_picture(evidence: Evidence) -> Picture:
+    """Chosen alphas of every model, over subjects."""
+    panels = []
+    for network, encoder in evidence.models():
+        found = [evidence.summaries[s, network, encoder] for s in evidence.subjects(network, encoder)]
+        # A fold may widen its grid, so that subjects differ in theirs.
+        counts = pd.concat([pd.Series(d["alpha_count"].values, d["alpha"].values.round(9)) for d in found])
+        together = counts.groupby(level=0).sum()
+        panels.append((f"{network} ({encoder})", together.index.to_numpy(float), together.to_numpy(float)))
+    caption = (
+        "At the chosen layer, over all scored targets, folds and subjects. Targets without signal rightly "
+        "take the largest alpha; many predicted ones at an edge mean that the grid is too narrow."
+    )
+    return Picture(plots.alpha_histogram(panels), "Chosen penalties", caption)
+
+
+def truth_pictures(recovered: Sequence[truth.Recovery], canvas: Canvas | None) -> list[Picture]:
+    """Planted beside recovered depth as maps, their scatter, and the ceilings."""
+    first = recovered[0]
+    several = recovered[: MAX_SUBJECTS + 1]
+    out = []
+    if canvas is not None:
+        rows = [("planted", canvas.draw(first.summary, first.planted, DEPTH), DEPTH)]
+        for name, label in (("centroid", "centroid"), ("best_depth", "best layer")):
+            values = significant_only(first.summary, first.summary[name].values)
+            rows.append(
+                (f"{_called(first.owner)}\n{label}", canvas.draw(first.summary, values, DEPTH), DEPTH)
+            )
+        for entry in several[1:]:
+            values = significant_only(entry.summary, entry.summary["centroid"].values)
+            rows.append(
+                (f"{_called(entry.owner)}\ncentroid", canvas.draw(entry.summary, values, DEPTH), DEPTH)
+            )
+        caption = "Planted: grey where no network drives the response. Recovered: grey where not significant."
+        out.append(Picture(plots.picture_rows(rows, canvas.columns), "Planted and recovered depth", caption))
+    depth = [
+        (_called(e.owner), np.where(e.compared, e.planted, np.nan), e.summary["centroid"].values)
+        for e in several
+    ]
+    caption = f"Targets whose true ceiling exceeds {truth.RELIABLE:g}, significant or not. Dashed: equality."
+    out.append(
+        Picture(
+            plots.scatters(depth, "planted relative depth", "recovered depth centroid"),
+            "Depth, target by target",
+            caption,
+        )
+    )
+    ceilings = [(_called(e.owner), e.true_ceiling, e.summary["ceiling"].values) for e in several]
+    if any(np.isfinite(values).any() for _, _, values in ceilings):
+        picture = plots.scatters(ceilings, "true noise ceiling (r)", "estimated noise ceiling (r)")
+        out.append(Picture(picture, "Noise ceiling, target by target", "Dashed: equality."))
+    return out

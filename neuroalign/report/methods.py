@@ -1,0 +1,228 @@
+"""A methods paragraph that can be pasted into a paper, with the references it calls for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroalign import layout
+from neuroalign.config import Study
+from neuroalign.report.evidence import Evidence, texts
+
+REFERENCES = {
+    "Abraham 2014": "Abraham, A. et al. (2014). Machine learning for neuroimaging with scikit-learn. "
+    "Frontiers in Neuroinformatics 8:14. doi:10.3389/fninf.2014.00014 (nilearn)",
+    "Benjamini & Hochberg 1995": "Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery "
+    "rate: a practical and powerful approach to multiple testing. Journal of the Royal Statistical "
+    "Society B 57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "Glover 1999": "Glover, G. H. (1999). Deconvolution of impulse response in event-related BOLD fMRI. "
+    "NeuroImage 9:416–429. doi:10.1006/nimg.1998.0419",
+    "Gorgolewski 2016": "Gorgolewski, K. J. et al. (2016). The brain imaging data structure, a format for "
+    "organizing and describing outputs of neuroimaging experiments. Scientific Data 3:160044. "
+    "doi:10.1038/sdata.2016.44",
+    "Harris 2020": "Harris, C. R. et al. (2020). Array programming with NumPy. Nature 585:357–362. "
+    "doi:10.1038/s41586-020-2649-2",
+    "Hoerl & Kennard 1970": "Hoerl, A. E. & Kennard, R. W. (1970). Ridge regression: biased estimation "
+    "for nonorthogonal problems. Technometrics 12:55–67. doi:10.1080/00401706.1970.10488634",
+    "Huth 2016": "Huth, A. G. et al. (2016). Natural speech reveals the semantic maps that tile human "
+    "cerebral cortex. Nature 532:453–458. doi:10.1038/nature17637",
+    "Lage-Castellanos 2019": "Lage-Castellanos, A. et al. (2019). Methods for computing the maximum "
+    "performance of computational models of fMRI responses. PLoS Computational Biology 15:e1006397. "
+    "doi:10.1371/journal.pcbi.1006397",
+    "Nichols & Holmes 2002": "Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for "
+    "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
+    "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "
+    "PLoS Computational Biology 10:e1003553. doi:10.1371/journal.pcbi.1003553",
+    "Wolf 2020": "Wolf, T. et al. (2020). Transformers: state-of-the-art natural language processing. "
+    "EMNLP: System Demonstrations, 38–45. doi:10.18653/v1/2020.emnlp-demos.6",
+}
+
+
+def methods(evidence: Evidence) -> str:
+    """The methods paragraph of this study, from its configuration and its artefacts."""
+    study = evidence.study
+    parts = [
+        *_networks(evidence),
+        *_recordings(evidence),
+        *_design(study),
+        *_encoder(evidence),
+        *_controls(evidence),
+        *_ceiling(evidence),
+        *_inference(evidence),
+    ]
+    return " ".join(parts)
+
+
+def references(evidence: Evidence) -> list[str]:
+    """The references that the methods paragraph cites, in alphabetical order."""
+    text = methods(evidence)
+    return [entry for key, entry in sorted(REFERENCES.items()) if key in text]
+
+
+def _networks(evidence: Evidence) -> list[str]:
+    out = ["Data were organised by the brain imaging data structure (Gorgolewski 2016)."]
+    within = {"sentence": "its sentence", "run": "its run", "task": "the whole task"}[
+        evidence.study.stimuli.passage
+    ]
+    for name, network in evidence.study.networks.items():
+        layers = evidence.whose(name, evidence.study.encoders[0])
+        count = next(iter(layers.values())).sizes["layer"] if layers else 0
+        joined = {"mean": "averaged over a word's sub-tokens", "last": "taken at a word's last sub-token"}
+        source = f"{network.source}{f', revision {network.revision}' if network.revision else ''}"
+        weights = "random" if network.weights == "random" else "pretrained"
+        out.append(
+            f"Every word was shown to the network {name} ({source}, {weights} weights) after up to "
+            f"{network.context} preceding words from {within}, and the activations of {count} layers, "
+            f"{joined[network.subtokens]}, were read with transformers (Wolf 2020) and stored as "
+            f"{network.dtype}."
+        )
+    return out
+
+
+def _recordings(evidence: Evidence) -> list[str]:
+    study = evidence.study
+    settings = study.responses
+    where = {"surface": "surface vertices", "volume": "voxels", "parcels": "parcels"}[settings.kind]
+    space = f" in {settings.space}" if settings.space else ""
+    reader = ", read with nilearn (Abraham 2014)" if settings.kind != "parcels" else ""
+    out = [f"Responses were taken at {where}{space} from {study.dataset.derivatives}{reader}."]
+    cleaning = dict.fromkeys(r["cleaning"] for r in evidence.recordings.values() if r.get("cleaning"))
+    if cleaning:
+        out += [text if text.endswith(".") else f"{text}." for text in cleaning]
+        return out
+    if settings.confounds:
+        out.append(f"Confounds were regressed out within each run: {', '.join(settings.confounds)}.")
+    if settings.high_pass_hz:
+        out.append(
+            f"Drifts below {settings.high_pass_hz:g} Hz were removed by a cosine basis within each run."
+        )
+    if settings.standardize:
+        out.append("Every target was z-scored within each run.")
+    if any(settings.trim_s):
+        out.append(
+            f"The first {settings.trim_s[0]:g} s and last {settings.trim_s[1]:g} s of every run were dropped."
+        )
+    return out
+
+
+def _design(study: Study) -> list[str]:
+    design = study.design
+    if design.resample == "lanczos":
+        delays = ", ".join(f"{delay:g}" for delay in design.delays)
+        how = (
+            f"resampled to the times of the volumes with a Lanczos kernel of {design.lanczos_window} lobes "
+            f"and delayed by {delays} s (finite impulse response; Huth 2016)"
+        )
+    else:
+        how = (
+            "convolved with a canonical haemodynamic response function (Glover 1999) "
+            "and sampled at the times of the volumes"
+        )
+    out = [f"Word features were {how}."]
+    if design.filter and study.responses.high_pass_hz:
+        out.append("The drifts removed from the responses were removed from the features too.")
+    folds = design.folds
+    if folds.by == "run":
+        held = "one run at a time" if folds.n is None else f"whole runs, in {folds.n} folds"
+    else:
+        count = f"{folds.n} " if folds.n else ""
+        held = f"{count}contiguous blocks within runs, with a gap of {folds.gap_s:g} s on both sides"
+    out.append(
+        f"Cross-validation held out {held}; all standardising and every choice used training data only."
+    )
+    return out
+
+
+def _encoder(evidence: Evidence) -> list[str]:
+    study = evidence.study
+    grid = study.ridge.alphas
+    spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
+    beside = study.design.nuisance.word_rate or study.design.nuisance.columns
+    features = "its word features and the nuisance features" if beside else "its word features"
+    used = [float(a) for d in evidence.summaries.values() for a in d["alpha"].values[[0, -1]]]
+    widened = ""
+    if min(used) < 0.99 * grid.lowest or max(used) > 1.01 * grid.highest:
+        widened = (
+            f" (widened to {min(used):g} to {max(used):g} where an end of the grid was chosen too often)"
+        )
+    return [
+        f"For every layer, responses were predicted from {features} by ridge regression (Hoerl & Kennard "
+        f"1970; NumPy, Harris 2020), its penalty chosen per target from {spaced}{widened} by "
+        "cross-validation within the training folds.",
+        "The layer of each target was chosen within the training folds as well, and scored on the "
+        "held-out fold.",
+        "Scores are Pearson correlations of measured and predicted responses, computed within each "
+        "held-out fold and then averaged over folds.",
+    ]
+
+
+def _controls(evidence: Evidence) -> list[str]:
+    nuisance = evidence.study.design.nuisance
+    named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns]
+    out = []
+    if named:
+        out.append(
+            f"Nuisance features ({', '.join(named)}) went through the same resampling, delays and folds: "
+            "alone, as a control, and projected out of both held-out response and prediction for the "
+            "partial correlation r_unique."
+        )
+    if any(evidence.twin(network) for network in evidence.study.networks):
+        out.append(
+            "Each network was compared with an untrained twin: the same architecture with random weights."
+        )
+    return out
+
+
+def _ceiling(evidence: Evidence) -> list[str]:
+    found = {
+        str(d.attrs.get("ceiling_method", "none"))
+        for key, d in evidence.summaries.items()
+        if key[0] != layout.AVERAGE
+    }
+    out = []
+    how = {
+        "subjects": "from the agreement of each subject with the mean of the others (Nili 2014; "
+        "Lage-Castellanos 2019)",
+        "repeats": "from the agreement of repeated runs (Lage-Castellanos 2019)",
+    }
+    settings = evidence.study.ceiling
+    for method in sorted(found & set(how)):
+        out.append(
+            f"The noise ceiling of every target was estimated {how[method]}, with a "
+            f"{100 * settings.confidence:g} % interval from {settings.bootstraps} bootstraps of "
+            f"{settings.block_s:g} s blocks; scores are normalised as r / r_ceiling where the ceiling is "
+            "above chance."
+        )
+    return out or ["No noise ceiling could be estimated; scores are not normalised."]
+
+
+def _inference(evidence: Evidence) -> list[str]:
+    summary = next(d for key, d in evidence.summaries.items() if key[1] in evidence.study.networks)
+    settings = evidence.study.inference
+    how = {
+        "circular_shift": "circular shifts of each held-out run's responses against their predictions",
+        "block": f"permutations of {settings.block_s:g} s blocks of the responses",
+    }[settings.method]
+    count = int(summary.attrs.get("inference_permutations", settings.permutations))
+    rule = {
+        "fdr": f"a false discovery rate of {settings.level:g} (Benjamini & Hochberg 1995)",
+        "max": f"a family-wise error rate of {settings.level:g} by the maximum statistic (Nichols & Holmes "
+        "2002)",
+    }[settings.correction]
+    out = [
+        "Targets were tested, one-sided, for a held-out partial correlation above chance, against "
+        f"{count} {how}; they are called significant at {rule}."
+    ]
+    group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.networks), None)
+    if group is not None:
+        n = (
+            int(np.max(group["n_subjects"].values))
+            if "n_subjects" in group
+            else len(texts(group.attrs.get("subjects")))
+        )
+        way = (
+            "sign-flipping"
+            if group.attrs.get("group_method") == "sign-flip"
+            else "Stouffer's combination of p-values"
+        )
+        out.append(f"The group of {n} subjects was tested by {way}.")
+    return out

@@ -1,0 +1,74 @@
+"""Colours and scales of the report, and what a profile panel holds: plain data, no drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+INK, SOFT, GRID = "#1d2733", "#6b7785", "#e3e8ee"
+MODEL, TWIN, NUISANCE, CEILING = "#0b5fa5", "#8a8f98", "#c4620a", "#7fb69a"
+"""Colours of the network, its untrained twin, the nuisance control and the ceiling: distinct to
+colour-blind eyes, and each with its own line style too."""
+
+# parse_math off: a dollar sign in a region's name is a dollar sign.
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": SOFT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "ytick.color": SOFT,
+    "legend.frameon": False,
+    "svg.hashsalt": "neuroalign",
+}
+"""Settings of matplotlib under which every figure is drawn."""
+
+SCORE = "Pearson r (held-out)"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one panel of layer profiles shows.
+
+    Attributes
+    ----------
+    region : str
+    depth : array (layer,)
+    subjects : array (subject, layer)
+    twin : array (layer,) or None
+        Mean of the untrained network, and `twin_depth` its depths.
+    nuisance, ceiling_low, ceiling_high : float
+        NaN where there is none.
+    """
+
+    region: str
+    depth: np.ndarray
+    subjects: np.ndarray
+    twin: np.ndarray | None = None
+    twin_depth: np.ndarray | None = None
+    nuisance: float = np.nan
+    ceiling_low: float = np.nan
+    ceiling_high: float = np.nan
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become colours: a colour map's name, limits and what the numbers are."""
+
+    colours: str
+    low: float
+    high: float
+    label: str

@@ -1,0 +1,110 @@
+"""Tables as the page prints them: headings in words, numbers with their units, no empty columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroalign.report.findings import number, percent
+
+HEADINGS = {
+    "n_valid": "targets",
+    "n_excluded": "excluded",
+    "n_subjects": "subjects",
+    "r": "r",
+    "r_sd": "sd",
+    "r2": "R²",
+    "r_unique": "r beyond nuisance",
+    "nuisance_r": "nuisance r",
+    "gain_nuisance": "Δr over nuisance",
+    "twin_r": "untrained r",
+    "gain_twin": "Δr over untrained",
+    "share_significant": "significant",
+    "share_significant_subjects": "significant, subjects",
+    "share_significant_group": "significant, group",
+    "group_method": "group test",
+    "layer": "layer chosen most",
+    "depth_centroid": "depth centroid",
+    "normalised_r": "r / ceiling",
+    "alpha_edge_low": "alpha at low edge",
+    "alpha_edge_high": "alpha at high edge",
+    "r_centroid": "r, centroid",
+    "r_best_depth": "r, best layer",
+    "noise_targets": "noise targets",
+    "noise_significant": "noise: significant",
+    "noise_below_level": "noise: p < level",
+    "word_rate_targets": "word-rate targets",
+    "word_rate_significant": "word rate: significant",
+    "word_rate_below_level": "word rate: p < level",
+    "r_ceiling": "r, ceiling",
+    "ceiling_bias": "ceiling bias",
+}
+"""Column names of the tables in words, where they differ."""
+
+SHARES = (
+    "share_",
+    "alpha_edge",
+    "noise_significant",
+    "noise_below",
+    "word_rate_significant",
+    "word_rate_below",
+    "level",
+)
+"""Beginnings of the columns printed as percentages."""
+
+SUBJECT_COLUMNS = (
+    *("subject", "network", "n_valid", "n_excluded", "r", "r_unique", "nuisance_r", "twin_r"),
+    *("share_significant", "layer", "depth_centroid", "ceiling", "normalised_r"),
+)
+GROUP_COLUMNS = (
+    *("network", "n_subjects", "r", "gain_nuisance", "gain_twin", "ceiling", "normalised_r"),
+    *("share_significant_subjects", "share_significant_group", "group_method"),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to print: headings, rows of text, and which columns hold numbers."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+    note: str = ""
+
+
+def printed(frame: pd.DataFrame, title: str, columns: Sequence[str] | None = None, note: str = "") -> Table:
+    """A table as text; columns with nothing in them are left out."""
+    kept = [name for name in columns or frame.columns if not _empty(frame[name])]
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in kept]
+    rows = [
+        [_cell(name, value) for name, value in zip(kept, row, strict=True)]
+        for row in frame[kept].itertuples(index=False)
+    ]
+    return Table(title, [HEADINGS.get(name, name.replace("_", " ")) for name in kept], rows, numeric, note)
+
+
+def with_intervals(group: pd.DataFrame) -> pd.DataFrame:
+    """The group table with each measure's interval written behind its mean."""
+
+    def written(row: pd.Series[Any], measure: str) -> str:
+        low, high = row[f"{measure}_ci_low"], row[f"{measure}_ci_high"]
+        interval = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
+        return f"{number(row[measure])}{interval}" if np.isfinite(row[measure]) else ""
+
+    measures = ("r", "gain_nuisance", "gain_twin")
+    return group.assign(**{m: [written(row, m) for _, row in group.iterrows()] for m in measures})
+
+
+def _empty(column: pd.Series[Any]) -> bool:
+    return bool(column.isna().all() or (column.astype(str) == "").all())
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return percent(float(value)) if name.startswith(SHARES) else number(float(value))
+    return str(value)

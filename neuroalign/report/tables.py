@@ -1,0 +1,233 @@
+"""The numbers of the report as tables: what the page prints and what lies beside it as TSV."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign import __version__, layout
+from neuroalign.arrays import replacing
+from neuroalign.provenance import versions
+from neuroalign.report.evidence import ALL, Evidence, column, mean, regions, significant, texts
+
+MEASURES = ("r", "r_unique", "nuisance_r", "gain_nuisance", "twin_r", "gain_twin", "ceiling", "normalised_r")
+"""Columns of the subject table that the group table averages."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over subjects with its spread and its 95 % interval (Student's t)."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean, standard deviation (n − 1) and 95 % t interval of one number per subject; NaNs are left out."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if n < 2:
+        return Estimate(float(values[0]) if n else np.nan, np.nan, np.nan, np.nan, n)
+    from scipy.special import stdtrit
+
+    centre, sd = float(values.mean()), float(values.std(ddof=1))
+    half = float(stdtrit(n - 1, 0.975)) * sd / np.sqrt(n)
+    return Estimate(centre, sd, centre - half, centre + half, n)
+
+
+def subject_table(evidence: Evidence) -> pd.DataFrame:
+    """One row per subject × network × encoder; means run over the targets that have a score."""
+    rows = [
+        subject_row(evidence, dataset, subject, network, encoder)
+        for (subject, network, encoder), dataset in evidence.summaries.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def subject_row(
+    evidence: Evidence, dataset: xr.Dataset, subject: str, network: str, encoder: str
+) -> dict[str, object]:
+    """The numbers of one summary."""
+    r = dataset["chosen_r"].values.astype(float)
+    scored = np.isfinite(r)
+    control = network == layout.NUISANCE
+    nuisance = np.full_like(r, np.nan) if control else column(dataset, "nuisance_r")
+    twin = evidence.twin(network)
+    beside = evidence.summaries.get((subject, twin, encoder)) if twin else None
+    twin_r = np.full_like(r, np.nan) if beside is None else beside["chosen_r"].values
+    layer, share = modal_layer(dataset)
+    verdict = significant(dataset)
+    return {
+        "subject": subject,
+        "network": network,
+        "encoder": encoder,
+        "n_valid": int(scored.sum()),
+        "n_excluded": int((~scored).sum()),
+        "r": float(mean(r)),
+        "r2": float(mean(dataset["chosen_r2"].values)),
+        "r_unique": float(mean(column(dataset, "chosen_r_unique"))),
+        "nuisance_r": float(mean(nuisance)),
+        "gain_nuisance": float(mean(r - nuisance)),
+        "twin_r": float(mean(twin_r)),
+        "gain_twin": float(mean(r - twin_r)),
+        "share_significant": np.nan if control or not scored.any() else float(verdict.sum() / scored.sum()),
+        "layer": "" if control else layer,
+        "layer_share": np.nan if control else share,
+        "depth_centroid": np.nan if control else float(mean(dataset["centroid"].values[verdict])),
+        "ceiling": float(mean(dataset["ceiling"].values)),
+        "normalised_r": float(mean(dataset["normalised_r"].values)),
+        "alpha_edge_low": float(dataset.attrs.get("edge_low", np.nan)),
+        "alpha_edge_high": float(dataset.attrs.get("edge_high", np.nan)),
+    }
+
+
+def modal_layer(dataset: xr.Dataset) -> tuple[str, float]:
+    """The layer that training folds chose for most targets, and its share of them."""
+    shares = layer_shares(dataset)
+    if not np.isfinite(shares).all():
+        return "", float("nan")
+    return str(dataset["layer"].values[shares.argmax()]), float(shares.max())
+
+
+def layer_shares(dataset: xr.Dataset) -> np.ndarray:
+    """Share of targets for which training folds chose each layer (layer,); NaN without a scored target.
+
+    Significant targets are counted; where there is none, all scored targets are.
+    """
+    best = dataset["best_layer"].values.astype(int)
+    verdict = significant(dataset) & (best >= 0)
+    counted = best[verdict] if verdict.any() else best[best >= 0]
+    count = np.bincount(counted, minlength=dataset.sizes["layer"])
+    return count / counted.size if counted.size else np.full(len(count), np.nan)
+
+
+def group_table(evidence: Evidence, subjects: pd.DataFrame) -> pd.DataFrame:
+    """One row per network × encoder: means over subjects with sd and 95 % interval."""
+    rows = []
+    people = subjects[subjects["subject"] != layout.AVERAGE]
+    for (network, encoder), part in people.groupby(["network", "encoder"], sort=False):
+        key = (str(network), str(encoder))
+        row: dict[str, object] = {
+            "network": key[0],
+            "encoder": key[1],
+            "n_subjects": int((part["n_valid"] > 0).sum()),
+        }
+        for measure in MEASURES:
+            found = estimate(part[measure].to_numpy(float))
+            row |= {measure: found.mean, f"{measure}_sd": found.sd}
+            row |= {f"{measure}_ci_low": found.low, f"{measure}_ci_high": found.high}
+        dataset = evidence.groups.get(key)
+        row["share_significant_subjects"] = estimate(part["share_significant"].to_numpy(float)).mean
+        row["share_significant_group"] = np.nan if dataset is None else _share(dataset, key[0])
+        row["group_method"] = "" if dataset is None else str(dataset.attrs.get("group_method", ""))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _share(dataset: xr.Dataset, network: str) -> float:
+    scored = np.isfinite(dataset["chosen_r"].values)
+    if network == layout.NUISANCE or not scored.any():
+        return float("nan")
+    return float(significant(dataset).sum() / scored.sum())
+
+
+def score_table(evidence: Evidence) -> pd.DataFrame:
+    """Mean score of every subject × network × encoder × layer × region, and over all targets."""
+    rows = []
+    for (subject, network, encoder), dataset in evidence.summaries.items():
+        labels = regions(dataset)
+        for region in [ALL, *evidence.region_names()]:
+            here = np.ones(len(labels), bool) if region == ALL else labels == region
+            means = {m: mean(_layered(dataset, m)[:, here], axis=1) for m in ("r", "r2", "r_unique")}
+            count = int(np.isfinite(dataset["chosen_r"].values[here]).sum())
+            for index, layer in enumerate(dataset["layer"].values.astype(str)):
+                row = {"subject": subject, "network": network, "encoder": encoder, "layer": layer}
+                row |= {"depth": float(dataset["depth"].values[index]), "region": region, "n_targets": count}
+                rows.append(row | {name: float(values[index]) for name, values in means.items()})
+    return pd.DataFrame(rows)
+
+
+def _layered(dataset: xr.Dataset, name: str) -> np.ndarray:
+    """A score over layers and targets; NaN where the control does not have it."""
+    return dataset[name].values if name in dataset else np.full_like(dataset["r"].values, np.nan)
+
+
+def region_table(evidence: Evidence, network: str, encoder: str) -> pd.DataFrame:
+    """One row per region of one network: means over targets, then mean and sd over subjects."""
+    twin = evidence.twin(network)
+    rows = []
+    for region in [ALL, *evidence.region_names()]:
+        per_subject = []
+        for subject in evidence.subjects(network, encoder):
+            dataset = evidence.summaries[subject, network, encoder]
+            here = _in_region(dataset, region)
+            r = dataset["chosen_r"].values[here]
+            beside = evidence.summaries.get((subject, twin, encoder)) if twin else None
+            scored = np.isfinite(r)
+            verdict = significant(dataset)[here]
+            per_subject.append(
+                {
+                    "targets": int(scored.sum()),
+                    "r": mean(r),
+                    "r_unique": mean(column(dataset, "chosen_r_unique")[here]),
+                    "nuisance_r": mean(column(dataset, "nuisance_r")[here]),
+                    "twin_r": np.nan if beside is None else mean(beside["chosen_r"].values[here]),
+                    "ceiling": mean(dataset["ceiling"].values[here]),
+                    "normalised_r": mean(dataset["normalised_r"].values[here]),
+                    "depth_centroid": mean(dataset["centroid"].values[here][verdict]),
+                    "share_significant": verdict.sum() / scored.sum() if scored.any() else np.nan,
+                }
+            )
+        frame = pd.DataFrame(per_subject)
+        row = {"region": region, "targets": int(frame["targets"].max())}
+        for name in frame.columns.drop("targets"):
+            row[name] = float(mean(frame[name].to_numpy(float)))
+            if name == "r":
+                row["r_sd"] = estimate(frame["r"].to_numpy(float)).sd
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _in_region(dataset: xr.Dataset, region: str) -> np.ndarray:
+    return np.ones(dataset.sizes["target"], bool) if region == ALL else regions(dataset) == region
+
+
+def version_table(evidence: Evidence) -> pd.DataFrame:
+    """Versions recorded when activations were extracted, and those that wrote this page."""
+    found = {"neuroalign": __version__, "python": platform.python_version(), **versions()}
+    rows = [
+        {"software": name, "version": version, "used for": "this report"} for name, version in found.items()
+    ]
+    for network, attributes in evidence.networks.items():
+        for name, version in dict(attributes.get("versions") or {}).items():
+            rows.append(
+                {"software": str(name), "version": str(version), "used for": f"activations of {network}"}
+            )
+    return (
+        pd.DataFrame(rows)
+        .groupby(["software", "version"], sort=False)["used for"]
+        .agg(", ".join)
+        .reset_index()
+    )
+
+
+def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write each table as `NAME.tsv`, replacing the folder as a whole."""
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, table in tables.items():
+            table.to_csv(temporary / f"{name}.tsv", sep="\t", index=False, na_rep="n/a", float_format="%.6g")
+
+
+def declared_warnings(dataset: xr.Dataset) -> list[str]:
+    """The warnings that earlier stages left with a summary."""
+    return texts(dataset.attrs.get("warnings"))

@@ -1,0 +1,124 @@
+"""How well a simulated study gave back what was planted in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign.report.evidence import Evidence, column, mean, significant
+
+RELIABLE = 0.3
+"""Depths are compared where the true ceiling exceeds this r."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Planted and recovered values of one owner (a subject or the group), one entry per target.
+
+    Attributes
+    ----------
+    owner : str
+        Subject label or "group".
+    planted : array (target,)
+        Planted relative depth, NaN outside network-driven cortex.
+    true_ceiling : array (target,)
+        Planted ceiling (mean over subjects for the group), r.
+    summary : xr.Dataset
+        The summary that should show them.
+    """
+
+    owner: str
+    planted: np.ndarray
+    true_ceiling: np.ndarray
+    summary: xr.Dataset
+
+    @property
+    def compared(self) -> np.ndarray:
+        """Network-driven targets with a ceiling above `RELIABLE`."""
+        return np.asarray(np.isfinite(self.planted) & (self.true_ceiling > RELIABLE))
+
+    @property
+    def noise(self) -> np.ndarray:
+        """Targets that nothing drives: no depth, no ceiling."""
+        return np.asarray(~np.isfinite(self.planted) & ~(self.true_ceiling > 1e-6))
+
+    @property
+    def nuisance_driven(self) -> np.ndarray:
+        """Targets that only the word rate drives: a ceiling but no depth."""
+        return np.asarray(~np.isfinite(self.planted) & (self.true_ceiling > 1e-6))
+
+
+def recoveries(evidence: Evidence, network: str, encoder: str) -> list[Recovery]:
+    """Pair every summary of a network with the truth, target by target.
+
+    Returns nothing where no truth is known, or another network was planted. Targets are matched
+    by their place (hemisphere and vertex, voxel, or name); a target the truth does not know gets NaN.
+    """
+    truth = evidence.truth
+    planted = None if truth is None else truth.attrs.get("network")
+    if truth is None or planted not in (None, evidence.study.networks[network].source):
+        return []
+    out = []
+    names = (
+        truth["subject"].values.astype(str).tolist()
+        if "subject" in truth.coords
+        else evidence.study.subjects()
+    )
+    for owner, summary in evidence.whose(network, encoder).items():
+        rows = [names.index(owner)] if owner in names else list(range(truth.sizes["subject"]))
+        ceiling = mean(truth["ceiling"].values[rows], axis=0)
+        at = _matched(truth, summary)
+        out.append(Recovery(owner, _taken(truth["depth"].values, at), _taken(ceiling, at), summary))
+    return out
+
+
+def _matched(truth: xr.Dataset, summary: xr.Dataset) -> np.ndarray:
+    """Row of the truth for every target of the summary, −1 where there is none."""
+    keys = [
+        name
+        for name in ("hemi", "vertex", "i", "j", "k", "name")
+        if name in truth.coords and name in summary.coords
+    ]
+    known = pd.MultiIndex.from_arrays([truth[name].values for name in keys])
+    return known.get_indexer(pd.MultiIndex.from_arrays([summary[name].values for name in keys]))
+
+
+def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.where(at >= 0, np.asarray(values, float)[at], np.nan)
+
+
+def agreement(recovery: Recovery) -> dict[str, object]:
+    """The numbers of one recovery: correlations of depth, error rates, and the ceiling's error."""
+    summary = recovery.summary
+    scored = np.isfinite(summary["chosen_r"].values)
+    level = float(summary.attrs.get("inference_level", 0.05))
+    p = column(summary, "p")
+    verdict = significant(summary)
+    row: dict[str, object] = {"whose": recovery.owner, "targets": int((recovery.compared & scored).sum())}
+    for name in ("centroid", "best_depth"):
+        row[f"r_{name}"] = correlation(recovery.planted, summary[name].values, recovery.compared & scored)
+    for name, region in (
+        ("noise", recovery.noise & scored),
+        ("word_rate", recovery.nuisance_driven & scored),
+    ):
+        count = int(region.sum())
+        row[f"{name}_targets"] = count
+        row[f"{name}_significant"] = float(verdict[region].mean()) if count else np.nan
+        row[f"{name}_below_level"] = float((p[region] < level).mean()) if count else np.nan
+    row["level"] = level
+    row["r_ceiling"] = correlation(recovery.true_ceiling, summary["ceiling"].values, scored)
+    row["ceiling_bias"] = float(
+        mean((summary["ceiling"].values - recovery.true_ceiling)[scored & (recovery.true_ceiling > 0)])
+    )
+    return row
+
+
+def correlation(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> float:
+    """Pearson correlation over the entries of `where` that are finite in both; NaN below three."""
+    kept = where & np.isfinite(x) & np.isfinite(y)
+    if kept.sum() < 3 or np.ptp(x[kept]) == 0 or np.ptp(y[kept]) == 0:
+        return float("nan")
+    return float(np.corrcoef(x[kept], y[kept])[0, 1])
