@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from neuroalign.errors import ConfigError, choices
+from neuroalign.layout import NUISANCE
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 """A BIDS label: letters and digits only, since it becomes part of file names."""
@@ -265,15 +266,17 @@ class Study(Section):
             and isinstance(raw.get("simulate"), dict)
             and isinstance(raw.get("dataset"), dict)
         ):
-            count = raw["simulate"].get("subjects", Simulate.model_fields["subjects"].default)
-            if isinstance(count, int) and raw["dataset"].get("subjects", "all") == "all":
-                labels = [f"{number:02d}" for number in range(1, count + 1)]
+            count = str(raw["simulate"].get("subjects", Simulate.model_fields["subjects"].default))
+            if count.isdecimal() and raw["dataset"].get("subjects", "all") == "all":
+                labels = [f"{number:02d}" for number in range(1, int(count) + 1)]
                 return {**raw, "dataset": {**raw["dataset"], "subjects": labels}}
         return raw
 
     @model_validator(mode="after")
-    def _twins_do_not_collide(self) -> Study:
+    def _names_do_not_collide(self) -> Study:
         for name, network in self.networks.items():
+            if name == NUISANCE:
+                raise ValueError(f"networks.{name}: the control without a network has this name; rename it")
             if network.untrained and twin_name(name) in self.networks:
                 raise ValueError(
                     f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"

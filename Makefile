@@ -1,0 +1,68 @@
+# make demo    install, run the demonstration, say where its report is
+# make test    install with the tools for development, run the tests
+# make lint    formatting, types, import contract, workflow
+# make clean   remove what these made (results/demo too)
+#
+# PIP_ARGS reaches every pip install. On Linux without a GPU this saves some gigabytes:
+#   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+CORES ?= 2
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+REPORT := $(CURDIR)/results/demo/report/index.html
+export PATH := $(BIN):$(PATH)
+INSTALLED := pyproject.toml constraints.txt
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint format schema clean help
+
+demo: $(VENV)/demo.stamp
+	snakemake --cores $(CORES)
+	@echo
+	@echo "The report of the demonstration:"
+	@echo "  $(REPORT)"
+	@echo "  file://$(REPORT)"
+
+test: $(VENV)/dev.stamp
+	python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check --line-length 110 Snakefile workflow/rules
+	python workflow/lint.py
+	neuroalign schema --check workflow/schemas/config.schema.json
+
+format: $(VENV)/dev.stamp
+	ruff check --fix .
+	ruff format .
+	snakefmt --line-length 110 Snakefile workflow/rules
+
+schema: $(VENV)/dev.stamp
+	neuroalign schema > workflow/schemas/config.schema.json
+
+clean:
+	rm -rf $(VENV) results/demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "neuroalign needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(INSTALLED) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(INSTALLED) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,dev]'
+	@touch $@ $(VENV)/demo.stamp

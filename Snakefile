@@ -1,0 +1,62 @@
+"""Which layer of which network predicts each place in the brain: the way from data to report.
+
+snakemake --cores 2                                     the demonstration, config/config.yaml
+snakemake --cores 8 --configfile my_study.yaml          a study of your own
+"""
+
+import subprocess
+import sys
+
+from neuroalign import config as settings
+from neuroalign import layout, stages, triggers
+from neuroalign.errors import NeuroalignError
+
+# A config given by the user replaces the demonstration; merging the two would mix their studies.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    STUDY = settings.parse(config, name=", ".join(map(str, workflow.configfiles)))
+    SUBJECTS = STUDY.subjects()
+except NeuroalignError as error:
+    print(f"neuroalign: error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+OUT = STUDY.output
+CONFIG = f"{OUT}/{layout.CONFIG}"
+
+
+# Not in a dry run, and not where nothing is left to do.
+onstart:
+    stages.save_config(STUDY)
+    if subprocess.run(["neuroalign", "check", CONFIG, "--to-be-simulated"]).returncode:
+        sys.exit(2)
+
+
+wildcard_constraints:
+    subject="[A-Za-z0-9]+",
+    network="[A-Za-z0-9]+",
+    encoder="[A-Za-z0-9]+",
+
+
+rule all:
+    default_target: True
+    input:
+        report=f"{OUT}/{layout.REPORT}/index.html",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/index.smk"
+include: "workflow/rules/stimuli.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/responses.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/ceiling.smk"
+include: "workflow/rules/inference.smk"
+include: "workflow/rules/summary.smk"
+include: "workflow/rules/group.smk"
+include: "workflow/rules/maps.smk"
+include: "workflow/rules/report.smk"

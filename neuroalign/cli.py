@@ -1,0 +1,229 @@
+"""The command line: one command per stage; wiring only.
+
+Nothing heavy is imported before a command runs, so that ``neuroalign --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+from neuroalign import __version__
+from neuroalign.errors import NeuroalignError
+
+if TYPE_CHECKING:
+    from neuroalign.config import Study
+
+STAGES = {
+    "index": ("list the files of the BIDS dataset, once for all stages", ()),
+    "stimuli": ("read which words were presented when", ()),
+    "activations": ("run a network over all words and keep its layers", ("network",)),
+    "responses": ("read and clean the recordings of a subject", ("subject",)),
+    "fit": ("fit and score every layer of a network for a subject", ("subject", "network", "encoder")),
+    "ceiling": ("estimate how well any model could do", ()),
+    "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
+    "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),
+    "group": ("combine the subjects", ("network", "encoder")),
+    "maps": ("write GIFTI, NIfTI and TSV maps as BIDS derivatives", ()),
+    "report": ("write the HTML report", ()),
+}
+"""Commands that run one stage: what it does, and what it is asked for beside the config."""
+
+ABOUT = {
+    "subject": "BIDS label without 'sub-', or 'average'",
+    "network": "a name below 'networks' in the config, NAMEuntrained, or 'nuisance'",
+    "encoder": "a name from 'encoders' in the config",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0; 2 for something the user can mend; 130 when interrupted.
+    """
+    given = _parser().parse_args(arguments)
+    with _copied_to(given.log):
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
+        )
+        logging.getLogger("neuroalign").setLevel(logging.INFO)
+        try:
+            return int(given.run(given) or 0)
+        except NeuroalignError as error:
+            if given.debug:
+                raise
+            _complain(str(error))
+            return 2
+        except KeyboardInterrupt:
+            print("neuroalign: interrupted", file=sys.stderr)
+            return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--log", type=Path, metavar="FILE", help="also write messages and errors to this file"
+    )
+    common.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+    )
+    with_config = argparse.ArgumentParser(add_help=False, parents=[common])
+    with_config.add_argument("config", metavar="CONFIG", help="YAML file, see config/README.md")
+
+    parser = argparse.ArgumentParser(
+        prog="neuroalign", description="Which layer of which network predicts each place in the brain."
+    )
+    parser.add_argument("--version", action="version", version=f"neuroalign {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str,
+        run: Callable[[argparse.Namespace], int | None],
+        about: str,
+        parent: argparse.ArgumentParser,
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", parents=[parent]
+        )
+        command.set_defaults(run=run, command=name)
+        return command
+
+    simulate = add("simulate", _simulate, "make a study with a known truth, as a BIDS dataset", common)
+    simulate.add_argument("out", metavar="OUT", help="folder of the new dataset")
+    simulate.add_argument(
+        "--config", metavar="CONFIG", help="settings; those of the demonstration when left out"
+    )
+    check = add("check", _check, "say everything that is wrong with a config and its data", with_config)
+    check.add_argument(
+        "--to-be-simulated", action="store_true", help="do not look at data that were simulated before"
+    )
+    add("layers", _layers, "list the layers of the networks in a config", with_config)
+    for name, (about, needed) in STAGES.items():
+        command = add(name, _stage, about, with_config)
+        for what in needed:
+            command.add_argument(f"--{what}", required=True, help=ABOUT[what])
+    schema = add("schema", _schema, "print the JSON schema of the config", common)
+    schema.add_argument("--check", type=Path, metavar="FILE", help="only compare with this file")
+    return parser
+
+
+def _stage(given: argparse.Namespace) -> None:
+    from neuroalign import stages
+
+    _, needed = STAGES[given.command]
+    made = getattr(stages, given.command)(
+        _study(given.config), **{what: getattr(given, what) for what in needed}
+    )
+    if given.command == "report":
+        print(f"report: {made}\n        {made.as_uri()}")
+
+
+def _simulate(given: argparse.Namespace) -> None:
+    from neuroalign import stages
+
+    if given.config is None:
+        stages.simulate(stages.demonstration(given.out))
+    else:
+        study = _study(given.config)
+        stages.simulate(
+            study.model_copy(update={"dataset": study.dataset.model_copy(update={"path": given.out})})
+        )
+
+
+def _check(given: argparse.Namespace) -> int:
+    from neuroalign.preflight import check
+
+    problems, found = check(_study(given.config), data=not given.to_be_simulated)
+    for problem in problems:
+        _complain(problem)
+    if not problems:
+        print("\n  ".join(["all well", *found]))
+    return 2 if problems else 0
+
+
+def _layers(given: argparse.Namespace) -> None:
+    from neuroalign.preflight import layers
+
+    for network, names in layers(_study(given.config)).items():
+        print("\n".join([f"{network}:", *(f"  {name}" for name in names)]))
+
+
+def _schema(given: argparse.Namespace) -> None:
+    from neuroalign.config import json_schema
+
+    text = json.dumps(json_schema(), indent=2) + "\n"
+    if given.check is None:
+        print(text, end="")
+    elif not given.check.is_file() or given.check.read_text(encoding="utf-8") != text:
+        raise NeuroalignError(
+            f"{given.check} is not the schema of this version; write it with `neuroalign schema`"
+        )
+
+
+def _study(config: str) -> Study:
+    from neuroalign.config import load
+
+    return load(config)
+
+
+def _complain(message: str) -> None:
+    """One line to the user, whatever the message was broken into."""
+    print(f"neuroalign: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+class _Both(io.TextIOBase):
+    """A text stream that writes to two."""
+
+    def __init__(self, first: TextIO, second: TextIO) -> None:
+        self.first, self.second = first, second
+
+    def write(self, text: str) -> int:
+        self.second.write(text)
+        return self.first.write(text)
+
+    def flush(self) -> None:
+        self.first.flush()
+        self.second.flush()
+
+    def isatty(self) -> bool:
+        return self.first.isatty()
+
+    def fileno(self) -> int:
+        return self.first.fileno()
+
+
+@contextmanager
+def _copied_to(log: Path | None) -> Iterator[None]:
+    """Let whatever is written to stderr, tracebacks too, also reach the file `log`."""
+    if log is None:
+        yield
+        return
+    import traceback
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    terminal = sys.stderr
+    with log.open("w", encoding="utf-8") as file:
+        sys.stderr = cast(TextIO, _Both(terminal, file))
+        try:
+            yield
+        except Exception:
+            file.write(traceback.format_exc())
+            raise
+        finally:
+            sys.stderr = terminal

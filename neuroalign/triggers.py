@@ -1,0 +1,124 @@
+"""What makes a stage run again: the settings it reads and the sources that do its work.
+
+`READS` is the one place that says so; the workflow passes the digests of both to every job and
+runs a stage again when one of them has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from neuroalign.config import Network, Section, Study
+from neuroalign.provenance import stage_digest
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What decides the result of a stage, beside its input files.
+
+    Attributes
+    ----------
+    modules : tuple of str
+        Where the work is done; what they import counts too.
+    settings : tuple of str
+        Sections of the config, dotted for a part of one.
+    but : tuple of str
+        Keys of those sections that do not matter here.
+    files : tuple of str
+        Patterns of package files, relative to the package.
+    """
+
+    modules: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+_DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
+
+READS = {
+    "simulate": Reads(
+        ("neuroalign.recordings.simulated",), ("simulate", "seed", *_DATASET), files=("recordings/*.txt",)
+    ),
+    "index": Reads(("neuroalign.bids",), _DATASET),
+    "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
+    "activations": Reads(("neuroalign.activations", "neuroalign.networks.text"), ("seed",)),
+    "responses": Reads(
+        ("neuroalign.recordings.fmri",),
+        ("dataset", "responses"),
+        but=("dataset.subjects", "responses.average"),
+    ),
+    "average": Reads(("neuroalign.recordings.fmri",)),
+    "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "ridge", "seed")),
+    "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "seed")),
+    "inference": Reads(("neuroalign.alignment.inference",), ("inference", "seed")),
+    "summary": Reads(("neuroalign.alignment.layers",)),
+    "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
+    "maps": Reads(("neuroalign.maps",), ("title",)),
+    "report": Reads(
+        ("neuroalign.report.page",),
+        tuple(name for name in Study.model_fields if name != "output"),
+        files=("report/templates/*",),
+    ),
+}
+"""Stage → what it reads."""
+
+
+def settings_digest(study: Study, stage: str, network: str | None = None) -> str:
+    """A short hash of the settings that `stage` reads, of one network's where it reads those.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+        A key of `READS`.
+    network : str, optional
+        Name of a network or of an untrained twin, for the stage ``activations``.
+
+    Returns
+    -------
+    str
+    """
+    reads = READS[stage]
+    parts = [part for section in reads.settings for part in _parts(study, section, reads.but)]
+    digest = study.digest(*parts)
+    if stage == "simulate":
+        return f"{digest}-{_hash(simulated_network(study))}"
+    if network is None:
+        return digest
+    return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"
+
+
+def code_digest(stage: str) -> str:
+    """A short hash of the sources that `stage` runs."""
+    return stage_digest(READS[stage].modules, READS[stage].files)
+
+
+def _parts(study: Study, section: str, but: tuple[str, ...]) -> list[str]:
+    if not any(key.startswith(f"{section}.") for key in but):
+        return [section]
+    fields = type(getattr(study, section)).model_fields
+    return [f"{section}.{field}" for field in fields if f"{section}.{field}" not in but]
+
+
+def _hash(section: Section, exclude: set[str] | None = None) -> str:
+    plain = section.model_dump(mode="json", exclude=exclude)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def simulated_network(study: Study) -> Network:
+    """The first network of the config, with only those settings that say what a layer answers.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Network
+    """
+    first = next(iter(study.networks.values()))
+    kept = first.model_dump(include={"source", "revision", "weights", "sha256", "context", "subtokens"})
+    return Network(**kept)

@@ -1,0 +1,279 @@
+"""The workflow: which jobs there are, and what makes them run again.
+
+The jobs' command is replaced by one that only writes the files that the stage promises, so that
+real runs of Snakemake take seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+STUDY = {
+    "output": "results",
+    "dataset": {"path": "bids", "task": "story"},
+    "networks": {"tiny": {"source": "folder", "untrained": False}},
+    "responses": {"kind": "parcels"},
+}
+
+STAND_IN = """#!{python}
+import sys
+from pathlib import Path
+import yaml
+from neuroalign import layout as L
+
+command, *rest = sys.argv[1:]
+config = rest[rest.index("--config") + 1] if "--config" in rest else rest[0]
+given = {{key[2:]: value for key, value in zip(rest, rest[1:]) if key.startswith("--")}}
+study = yaml.safe_load(Path(config).read_text())
+out = Path(study["output"])
+log = Path(given.get("log", "logs/of.log"))
+log.parent.mkdir(parents=True, exist_ok=True)
+if Path("broken").exists() and Path("broken").read_text() == f"{{command}} {{given.get('subject')}}":
+    log.write_text("planted")
+    sys.exit("neuroalign: error: planted failure; mend it")
+made = {{
+    "simulate": [Path(rest[0], "dataset_description.json")],
+    "index": [out / L.INDEX],
+    "check": [],
+    "stimuli": [out / L.ITEMS, out / L.EVENTS],
+    "activations": [out / L.ACTIVATIONS / "zarr.json"],
+    "responses": [out / L.RESPONSES],
+    "fit": [out / L.SCORES, out / L.PREDICTIONS],
+    "ceiling": [out / L.CEILING.format(subject=name) for name in ("01", "02")],
+    "inference": [out / L.INFERENCE],
+    "summary": [out / L.SUMMARY],
+    "group": [out / L.GROUP],
+    "maps": [out / L.MAPS / "dataset_description.json"],
+    "report": [out / L.REPORT / "index.html", out / L.REPORT / "tables" / "a.tsv"],
+}}[command]
+for path in made:
+    path = Path(str(path).format(**given))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(command)
+log.write_text("done")
+"""
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the project's workflow in `folder`, with the stand-in for `neuroalign` where there is one."""
+    environment = {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    return subprocess.run(
+        [*command, "--cores", "2", "--nocolor", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def jobs(ran: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How often each rule runs, from Snakemake's table."""
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    text = ran.stdout + ran.stderr
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:", 1)[1].split("total", 1)[0]
+    counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    counts.pop("all", None)
+    return counts
+
+
+def written(folder: Path, study: dict, name: str = "study.yaml") -> str:
+    (folder / name).write_text(yaml.safe_dump(study))
+    return name
+
+
+def changed(key: str, value: object) -> dict:
+    """The small study with one dotted key set."""
+    study = copy.deepcopy(STUDY)
+    section = study
+    *path, last = key.split(".")
+    for part in path:
+        section = section.setdefault(part, {})
+    section[last] = value
+    return study
+
+
+def prepare(folder: Path) -> Path:
+    for subject in ("01", "02"):
+        (folder / "bids" / f"sub-{subject}").mkdir(parents=True)
+    script = folder / "bin" / "neuroalign"
+    script.parent.mkdir()
+    script.write_text(STAND_IN.format(python=sys.executable))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the small study has been run once."""
+    folder = prepare(tmp_path_factory.mktemp("study"))
+    ran = snakemake(folder, "--configfile", written(folder, STUDY))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+def dry_run(folder: Path, study: dict) -> dict[str, int]:
+    return jobs(snakemake(folder, "--dry-run", "--configfile", written(folder, study, "changed.yaml")))
+
+
+SUMMARISED = {"summary", "group", "maps", "report"}
+FITTED = SUMMARISED | {"fit", "inference"}
+
+
+def test_the_demonstration_lists_its_jobs_and_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    ran = snakemake(tmp_path, "--dry-run", "--configfile", str(ROOT / "config/config.yaml"))
+    assert jobs(ran) == {
+        "simulate": 1,
+        "index": 1,
+        "stimuli": 1,
+        "activations": 2,
+        "responses": 3,
+        "fit": 6,
+        "fit_nuisance": 3,
+        "ceiling": 1,
+        "inference": 6,
+        "summary": 6,
+        "summary_nuisance": 3,
+        "group": 3,
+        "maps": 1,
+        "report": 1,
+    }
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_second_run_runs_nothing(finished: Path) -> None:
+    assert (finished / "results/report/index.html").exists()
+    assert (finished / "results/config.yaml").exists()
+    assert jobs(snakemake(finished, "--configfile", written(finished, STUDY))) == {}
+
+
+def test_own_config_replaces_the_demonstration(finished: Path) -> None:
+    """Merged with the demonstration, this study would be simulated."""
+    assert not (finished / "results/logs/simulate.log").exists()
+    assert yaml.safe_load((finished / "results/config.yaml").read_text())["simulate"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rerun"),
+    [
+        ("design.delays", [2, 4], FITTED | {"fit_nuisance", "summary_nuisance"}),
+        ("networks.tiny.context", 5, FITTED | {"activations"}),
+        ("networks.tiny.untrained", True, None),
+        (
+            "responses.high_pass_hz",
+            0.02,
+            FITTED | {"responses", "ceiling", "fit_nuisance", "summary_nuisance"},
+        ),
+        ("title", "another", {"maps", "report"}),
+    ],
+)
+def test_a_key_reruns_only_what_reads_it(
+    finished: Path, key: str, value: object, rerun: set[str] | None
+) -> None:
+    found = dry_run(finished, changed(key, value))
+    if rerun is None:
+        assert found["activations"] == 1, "only the twin is extracted"
+        assert found["fit"] == 2
+        assert {"responses", "stimuli", "index", "fit_nuisance"}.isdisjoint(found)
+    else:
+        assert set(found) == rerun
+
+
+def test_a_failure_shows_its_line_and_keeps_earlier_results(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    (folder / "broken").write_text("responses 02")
+    ran = snakemake(folder, "--keep-going", "--configfile", written(folder, STUDY))
+    assert ran.returncode == 1
+    assert "neuroalign: error: planted failure; mend it" in ran.stderr
+    assert (folder / "results/activations/tiny.zarr/zarr.json").exists()
+    assert (folder / "results/scores/sub-01_network-tiny_encoder-ridge.nc").exists()
+    assert not (folder / "results/responses/sub-02.nc").exists()
+    (folder / "broken").unlink()
+    again = snakemake(folder, "--configfile", written(folder, STUDY))
+    assert jobs(again)["responses"] == 1
+    assert "activations" not in jobs(again)
+
+
+def test_what_the_check_finds_stops_the_run_before_its_first_job(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    (folder / "broken").write_text("check None")
+    ran = snakemake(folder, "--configfile", written(folder, STUDY))
+    assert ran.returncode == 2
+    assert "neuroalign: error: planted failure; mend it" in ran.stderr
+    assert not (folder / "results/index.parquet").exists()
+    (folder / "broken").unlink()
+    assert snakemake(folder, "--until", "index", "--configfile", "study.yaml").returncode == 0, "left no lock"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("desing.delays", [2], "unknown key 'desing': did you mean 'design'?"),
+        ("dataset.path", "nowhere", "dataset.path: no folder at 'nowhere'"),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_status_2(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    ran = snakemake(tmp_path, "--configfile", written(tmp_path, changed(key, value)))
+    assert ran.returncode == 2
+    lines = [line for line in ran.stderr.splitlines() if "error" in line.lower()]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in ran.stderr
+
+
+def test_one_key_from_the_command_line(finished: Path) -> None:
+    ran = snakemake(
+        finished, "--dry-run", "--configfile", written(finished, STUDY), "--config", "design={delays: [2, 4]}"
+    )
+    assert set(jobs(ran)) == FITTED | {"fit_nuisance", "summary_nuisance"}
+
+
+def test_lint_is_clean() -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "workflow/lint.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_rules_hold_no_python_of_their_own() -> None:
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        assert not re.search(r"\blambda\b|^\s+(run|script|notebook):", text, re.MULTILINE), path.name
+        if path.name != "common.smk":
+            for directive in ("output", "log", "benchmark", "threads", "resources", "shell"):
+                assert text.count(f" {directive}:") == len(
+                    re.findall(r"^\s*rule \w+:", text, re.MULTILINE)
+                ), f"{path.name}: {directive}"

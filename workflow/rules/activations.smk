@@ -1,0 +1,23 @@
+# All layers of a network in one pass. An extraction that was killed goes on where it stopped: its
+# finished part lies beside the output, where Snakemake does not remove it.
+rule activations:
+    input:
+        words=at(layout.ITEMS),
+    output:
+        store=directory(at(layout.ACTIVATIONS)),
+    log:
+        log_of("activations", "network-{network}"),
+    benchmark:
+        benchmark_of("activations", "network-{network}")
+    wildcard_constraints:
+        network=one_of(NETWORKS),
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        config=CONFIG,
+        settings=network_settings,
+        code=code_of("activations"),
+    shell:
+        "neuroalign activations {params.config:q} --network {wildcards.network} --log {log:q}"

@@ -1,0 +1,44 @@
+"""What the rules share: places of artefacts, and the digests that make a rule run again."""
+
+
+def at(pattern):
+    """A pattern of `layout` below the output folder; its wildcards stay."""
+    return f"{OUT}/{pattern}"
+
+
+def log_of(*parts):
+    return at(f"logs/{'/'.join(parts)}.log")
+
+
+def benchmark_of(*parts):
+    return at(f"benchmarks/{'/'.join(parts)}.tsv")
+
+
+def dataset_folder(wildcards):
+    return STUDY.dataset.path
+
+
+def settings_of(stage):
+    """Digest of the settings that a stage reads: changing another key leaves it alone."""
+    return triggers.settings_digest(STUDY, stage)
+
+
+def code_of(stage):
+    """Digest of the sources that a stage runs."""
+    return triggers.code_digest(stage)
+
+
+def network_settings(wildcards):
+    return triggers.settings_digest(STUDY, "activations", wildcards.network)
+
+
+def one_of(names):
+    """A wildcard constraint: one of these names and nothing else."""
+    return "|".join(names) or "(?!)"
+
+
+FITTED_SUBJECTS = stages.subjects(STUDY)
+NETWORKS = list(STUDY.all_networks())
+CONTROLS = [name for name in stages.networks(STUDY) if name not in NETWORKS]
+SIMULATED = [f"{STUDY.dataset.path}/dataset_description.json"] if STUDY.simulate else []
+FIT = "sub-{subject}_network-{network}_encoder-{encoder}"

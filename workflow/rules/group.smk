@@ -1,0 +1,19 @@
+rule group:
+    input:
+        summaries=expand(at(layout.SUMMARY), subject=SUBJECTS, allow_missing=True),
+    output:
+        group=at(layout.GROUP),
+    log:
+        log_of("group", "network-{network}_encoder-{encoder}"),
+    benchmark:
+        benchmark_of("group", "network-{network}_encoder-{encoder}")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        config=CONFIG,
+        settings=settings_of("group"),
+        code=code_of("group"),
+    shell:
+        "neuroalign group {params.config:q} --network {wildcards.network} --encoder {wildcards.encoder} --log {log:q}"

@@ -1,0 +1,19 @@
+rule maps:
+    input:
+        summaries=stages.summary_files(STUDY),
+    output:
+        maps=directory(at(layout.MAPS)),
+    log:
+        log_of("maps"),
+    benchmark:
+        benchmark_of("maps")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        config=CONFIG,
+        settings=settings_of("maps"),
+        code=code_of("maps"),
+    shell:
+        "neuroalign maps {params.config:q} --log {log:q}"

@@ -1,0 +1,22 @@
+rule report:
+    input:
+        summaries=stages.summary_files(STUDY),
+        maps=at(layout.MAPS),
+        simulated=SIMULATED,
+    output:
+        page=at(f"{layout.REPORT}/index.html"),
+        tables=directory(at(f"{layout.REPORT}/tables")),
+    log:
+        log_of("report"),
+    benchmark:
+        benchmark_of("report")
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        config=CONFIG,
+        settings=settings_of("report"),
+        code=code_of("report"),
+    shell:
+        "neuroalign report {params.config:q} --log {log:q}"

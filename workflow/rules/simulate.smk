@@ -1,0 +1,20 @@
+if STUDY.simulate:
+
+    rule simulate:
+        output:
+            dataset=SIMULATED,
+        log:
+            log_of("simulate"),
+        benchmark:
+            benchmark_of("simulate")
+        threads: 2
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        params:
+            config=CONFIG,
+            out=dataset_folder,
+            settings=settings_of("simulate"),
+            code=code_of("simulate"),
+        shell:
+            "neuroalign simulate {params.out:q} --config {params.config:q} --log {log:q}"

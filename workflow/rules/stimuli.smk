@@ -1,0 +1,20 @@
+rule stimuli:
+    input:
+        index=at(layout.INDEX),
+    output:
+        words=at(layout.ITEMS),
+        events=at(layout.EVENTS),
+    log:
+        log_of("stimuli"),
+    benchmark:
+        benchmark_of("stimuli")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=CONFIG,
+        settings=settings_of("stimuli"),
+        code=code_of("stimuli"),
+    shell:
+        "neuroalign stimuli {params.config:q} --log {log:q}"
