@@ -37,7 +37,7 @@ class Simulate(Section):
 
     subjects: int = Field(3, ge=1, le=99, description="number of simulated listeners")
     runs: int = Field(4, ge=2, le=4, description="runs, one part of the story each")
-    tr: float = Field(1.5, gt=0.2, le=5, description="repetition time in seconds")
+    tr: float = Field(2.0, gt=0.2, le=5, description="repetition time in seconds")
     noise: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.8, 1.0, 1.3), min_length=1, description="noise of each subject, relative to the signal, cycled"
     )
@@ -152,7 +152,13 @@ class Responses(Section):
 class Nuisance(Section):
     """What must not be credited to the network."""
 
-    word_rate: bool = Field(True, description="words per second, through the same resampling and delays")
+    word_rate: bool = Field(True, description="words per second, resampled as the network's features are")
+    delays: tuple[Seconds, ...] = Field(
+        (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0),
+        min_length=1,
+        description="FIR delays of the word rate in seconds (lanczos); beyond the network's, so that the "
+        "tail of a response to word rate is not credited to the network",
+    )
     columns: tuple[str, ...] = Field((), description="columns of the confounds file, by name or pattern")
 
 

@@ -83,7 +83,7 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
     times = responses["time_s"].values
     step = float(responses.attrs["tr"])
     cut = float(responses.attrs.get("high_pass_hz", 0.0)) if settings.filter else 0.0
-    runs, rate = [], []
+    runs, rates = [], []
     for run in dict.fromkeys(labels):
         of_run = events[events["run"] == run]
         if of_run.empty:
@@ -91,17 +91,19 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
                 f"sub-{responses.attrs['subject']}, {run}: volumes but no events; add its events.tsv"
             )
         samples = np.flatnonzero(labels == run)
-        raw = _weights(times[samples], of_run, settings, step)
+        raw = _weights(times[samples], of_run, settings, step, settings.delays)
         weights = np.stack([remove_drifts(part, cut, step) for part in raw]).astype(np.float32)
         runs.append(RunWeights(samples, of_run["item"].to_numpy(), weights))
-        rate.append(weights.sum(axis=2).T)
+        rate = _weights(times[samples], of_run, settings, step, settings.nuisance.delays)
+        rates.append(remove_drifts(np.stack([part.sum(axis=1) for part in rate], axis=1), cut, step))
     columns, names = [], []
     if settings.nuisance.word_rate:
-        word_rate = np.empty((len(labels), len(runs[0].weights)), np.float32)
-        for run, values in zip(runs, rate, strict=True):
+        word_rate = np.empty((len(labels), rates[0].shape[1]), np.float32)
+        for run, values in zip(runs, rates, strict=True):
             word_rate[run.samples] = values
         columns.append(word_rate)
-        names += [f"word_rate_{delay:g}s" for delay in _delays(settings)]
+        delays = settings.nuisance.delays if settings.resample == "lanczos" else (0.0,)
+        names += [f"word_rate_{delay:g}s" for delay in delays]
     if settings.nuisance.columns:
         confounds, found = _confounds(responses, settings.nuisance.columns)
         for run in runs:
@@ -113,17 +115,14 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
     return SubjectDesign(tuple(runs), nuisance, tuple(names), lag)
 
 
-def _delays(settings: Design) -> tuple[float, ...]:
-    """The FIR delays in seconds; the HRF brings its own delay."""
-    return (0.0,) if settings.resample == "hrf" else settings.delays
-
-
-def _weights(times: np.ndarray, events: pd.DataFrame, settings: Design, step: float) -> list[np.ndarray]:
-    """One matrix (samples, events) per delay."""
+def _weights(
+    times: np.ndarray, events: pd.DataFrame, settings: Design, step: float, delays: tuple[float, ...]
+) -> list[np.ndarray]:
+    """One matrix (samples, events) per delay in seconds; the HRF brings its own delay."""
     onsets = events["onset"].to_numpy(float)
     if settings.resample == "hrf":
         return [haemodynamic(times, onsets, events["duration"].to_numpy(float), step)]
-    return [lanczos(times - delay, onsets, step, settings.lanczos_window) for delay in settings.delays]
+    return [lanczos(times - delay, onsets, step, settings.lanczos_window) for delay in delays]
 
 
 def _confounds(responses: xr.Dataset, patterns: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:

@@ -1,4 +1,4 @@
-"""Cleaning of one run: confounds and drifts out, ends trimmed, targets on one scale."""
+"""Cleaning of one run: ends trimmed, confounds and drifts out, targets on one scale."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def clean_run(
 ) -> np.ndarray:
     """Clean the responses of one run.
 
-    Confounds and a cosine basis of all periods above 1 / `high_pass_hz` are projected out in one
-    step (nilearn.signal.clean; Lindquist et al. 2019 on why not one after the other). The ends are
-    trimmed afterwards: the confounds and the drift basis belong to the whole run, and features are
-    filtered on the same whole run. Then every target is centred and, with `standardize`, divided by
-    its standard deviation over the samples kept.
+    The ends are trimmed first, so that volumes before the steady state bend no regression. Then
+    confounds and a cosine basis of all periods above 1 / `high_pass_hz` are projected out in one step
+    (nilearn.signal.clean; Lindquist et al. 2019 on why not one after the other); the design projects
+    the same basis, over the same samples, out of the features. Last, every target is centred and,
+    with `standardize`, divided by its standard deviation.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ def clean_run(
     if len(data) != len(confounds):
         raise DataError(f"{run}: {len(confounds)} rows of confounds for {len(data)} volumes; make them again")
     check_run(len(data), confounds.shape[1], tr, settings, run)
-    regressors = np.column_stack([confounds, drifts(len(data), tr, settings.high_pass_hz)])
     kept = kept_volumes(len(data), tr, settings.trim_s)
+    regressors = np.column_stack([confounds[kept], drifts(len(kept), tr, settings.high_pass_hz)])
     cleaned = np.full((len(kept), data.shape[1]), np.nan, np.float32)
     for start in range(0, data.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        cleaned[:, block] = _clean_block(data[:, block], regressors, kept, settings.standardize)
+        cleaned[:, block] = _clean_block(data[kept, block], regressors, settings.standardize)
     return cleaned
 
 
@@ -78,16 +78,16 @@ def check_run(n_volumes: int, n_confounds: int, tr: float, settings: Responses, 
             f"responses.high_pass_hz is {high_pass:g}, above the {0.5 / tr:g} Hz that volumes every "
             f"{tr:g} s resolve; give a frequency far below, such as 0.01"
         )
-    n_regressors = n_confounds + drifts(n_volumes, tr, high_pass).shape[1]
-    if n_regressors >= n_volumes - 2:
-        raise DataError(
-            f"{run}: {n_regressors} confounds and drifts leave nothing of {n_volumes} volumes; "
-            "shorten responses.confounds or lower responses.high_pass_hz"
-        )
     n_kept = len(kept_volumes(n_volumes, tr, settings.trim_s))
     if n_kept < 3:
         trim = list(settings.trim_s)
         raise DataError(f"{run}: responses.trim_s {trim} leaves {n_kept} of {n_volumes} volumes; trim less")
+    n_regressors = n_confounds + drifts(n_kept, tr, high_pass).shape[1]
+    if n_regressors >= n_kept - 2:
+        raise DataError(
+            f"{run}: {n_regressors} confounds and drifts leave nothing of {n_kept} volumes; "
+            "shorten responses.confounds or lower responses.high_pass_hz"
+        )
 
 
 def drifts(n_volumes: int, tr: float, high_pass_hz: float | None) -> np.ndarray:
@@ -106,7 +106,9 @@ def kept_volumes(n_volumes: int, tr: float, trim_s: tuple[float, float]) -> np.n
 
 def describe(settings: Responses, confounds: list[str]) -> str:
     """Say in one English sentence what `clean_run` does."""
-    removed = []
+    steps, removed = [], []
+    if any(settings.trim_s):
+        steps.append(f"the first {settings.trim_s[0]:g} s and last {settings.trim_s[1]:g} s were dropped")
     if confounds:
         shown = ", ".join(confounds[:12]) + (
             f" and {len(confounds) - 12} more" if len(confounds) > 12 else ""
@@ -114,20 +116,16 @@ def describe(settings: Responses, confounds: list[str]) -> str:
         removed.append(f"{len(confounds)} confounds ({shown})")
     if settings.high_pass_hz is not None:
         removed.append(f"cosine drifts below {settings.high_pass_hz:g} Hz")
-    steps = [f"{' and '.join(removed)} were regressed out" if removed else "nothing was regressed out"]
-    if any(settings.trim_s):
-        steps.append(
-            f"the first {settings.trim_s[0]:g} s and last {settings.trim_s[1]:g} s were dropped afterwards"
-        )
+    steps.append(f"{' and '.join(removed)} were regressed out" if removed else "nothing was regressed out")
     steps.append(f"every target was {'z-scored' if settings.standardize else 'centred'}")
     return f"Within each run, {', '.join(steps[:-1])} and {steps[-1]}."
 
 
-def _clean_block(data: np.ndarray, regressors: np.ndarray, kept: np.ndarray, standardize: bool) -> np.ndarray:
+def _clean_block(data: np.ndarray, regressors: np.ndarray, standardize: bool) -> np.ndarray:
     finite = np.isfinite(data).all(axis=0)
     signals = np.where(finite, data, 0.0).astype(float)
     signals -= signals.mean(axis=0)
-    before = signals[kept].std(axis=0)
+    before = signals.std(axis=0)
     if regressors.shape[1]:
         with warnings.catch_warnings():
             # Announces how confounds will be scaled in nilearn 0.14: a projection does not depend on it.
@@ -137,9 +135,9 @@ def _clean_block(data: np.ndarray, regressors: np.ndarray, kept: np.ndarray, sta
             # The drifts go in as confounds: with filter="cosine" nilearn leaves all of them out as
             # soon as one confound happens to resemble a slow cosine.
             signals = clean(signals, detrend=False, standardize=None, confounds=regressors, filter=False)
-    signals = signals[kept] - signals[kept].mean(axis=0)
+    signals -= signals.mean(axis=0)
     scale = signals.std(axis=0)
-    usable = finite & (np.ptp(data[kept], axis=0) > 0) & (scale > _ROUNDING * before)
+    usable = finite & (np.ptp(data, axis=0) > 0) & (scale > _ROUNDING * before)
     if standardize:
         signals /= np.where(usable, scale, 1.0)
     return np.where(usable, signals, np.nan)

@@ -160,10 +160,14 @@ def _controls(evidence: Evidence) -> list[str]:
     named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns]
     out = []
     if named:
+        longer = ""
+        if nuisance.word_rate and evidence.study.design.resample == "lanczos":
+            delays = nuisance.delays
+            longer = f"; word rate with {len(delays)} delays from {min(delays):g} to {max(delays):g} s"
         out.append(
-            f"Nuisance features ({', '.join(named)}) went through the same resampling, delays and folds: "
-            "alone, as a control, and projected out of both held-out response and prediction for the "
-            "partial correlation r_unique."
+            f"Nuisance features ({', '.join(named)}{longer}) stood beside the network in every model, went "
+            "through the same folds alone as a control, and were projected out of both held-out response "
+            "and prediction for the partial correlation r_unique."
         )
     if any(evidence.twin(network) for network in evidence.study.networks):
         out.append(
@@ -210,7 +214,8 @@ def _inference(evidence: Evidence) -> list[str]:
     }[settings.correction]
     out = [
         "Targets were tested, one-sided, for a held-out partial correlation above chance, against "
-        f"{count} {how}; they are called significant at {rule}."
+        f"{count} {how}; the null was widened by √2, since every pair of folds is used in both directions. "
+        f"Targets are called significant at {rule}."
     ]
     group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.networks), None)
     if group is not None:

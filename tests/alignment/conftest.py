@@ -43,6 +43,11 @@ class Planted:
 
 
 @pytest.fixture
+def make_layers():
+    return Layers
+
+
+@pytest.fixture
 def planted(rng):
     n_words = RUNS * WORDS
     activations = Layers(rng.standard_normal((LAYERS, n_words, UNITS)), np.arange(n_words, dtype=np.uint64))
@@ -76,6 +81,6 @@ def planted(rng):
         if source >= 0:
             signal[:, target] = design.features(activations.values[source]) @ rng.standard_normal(UNITS * 4)
         elif source == -1:
-            signal[:, target] = design.nuisance @ rng.uniform(0.5, 1, 4)
+            signal[:, target] = design.nuisance @ rng.uniform(0.5, 1, design.nuisance.shape[1])
     scale = np.where(signal.std(axis=0) > 0, signal.std(axis=0), 1)
     return Planted(label(signal / scale + 0.8 * noise), events, activations, layer)

@@ -60,7 +60,8 @@ def test_features_lose_the_drifts_that_the_responses_lost(rng):
 
 def test_word_rate_is_the_resampled_count_of_words(rng):
     responses, events = study(rng)
-    design = design_subject(responses, events, Design(delays=(2.0, 4.0)))
+    settings = Design(delays=(2.0, 4.0), nuisance=Nuisance(delays=(2.0, 4.0)))
+    design = design_subject(responses, events, settings)
     assert design.nuisance_names == ("word_rate_2s", "word_rate_4s")
     np.testing.assert_allclose(design.nuisance, design.features(np.ones((80, 1))), atol=1e-5)
 
