@@ -21,6 +21,9 @@ from neuroalign.stimuli.events import read_words, words_path
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NAMED_ALIKE = 3
+"""Files with the same problem that are all named; of more, the first stands for the rest."""
+
 
 def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
     """Find everything that would stop a study on its way from recordings to responses.
@@ -60,7 +63,21 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
             sampled[subject] = [(recording.run.label, recording.n_volumes[0]) for recording in recordings]
     if study.responses.average:
         lines += _average_problems(sampled)
-    return list(dict.fromkeys(lines))
+    return _joined(lines)
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """One line for what is wrong with many files alike: the first of them and how many more."""
+    alike: dict[str, list[str]] = {}
+    for line in dict.fromkeys(lines):
+        alike.setdefault(line.partition(": ")[2], []).append(line)
+    joined = []
+    for what, same in alike.items():
+        if what and len(same) > NAMED_ALIKE:
+            first = same[0].partition(": ")[0]
+            same = [f"{first} and {len(same) - 1} more like it: {what}"]
+        joined += same
+    return joined
 
 
 def _try(lines: list[str], step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -32,8 +32,8 @@ COMPONENTS = 10
 TUNING_WIDTH = 0.1
 """Standard deviation, in relative depth, of the bump of layers that drive one vertex."""
 
-_PATCH = 620
-"""Vertices per hemisphere in each of the regions wordrate and noise."""
+_PATCHES = {"wordrate": 620, "noise": 2600}
+"""Vertices per hemisphere that no network drives: much of a brain does not follow a story."""
 
 # Left-hemisphere landmarks on the white surface, in millimetres of fsaverage (near MNI) space.
 _HESCHL = (-46.0, -22.0, 8.0)
@@ -166,7 +166,8 @@ def plan_cortex(cortex: Cortex, n_layers: int, rng: np.random.Generator) -> Plan
 
     Depth rises with the distance from superior temporal cortex and in the association areas, is
     roughened by a smooth field (mostly common to both hemispheres) and ranked, so that it covers 0
-    to 1 evenly. Word rate drives a disc around Heschl's gyrus, and nothing drives the occipital pole.
+    to 1 evenly. Word rate drives a disc around Heschl's gyrus, and nothing drives the cortex around
+    the calcarine.
     """
     roi = np.where(cortex.wall, "", "driven").astype(object)
     for name, landmark in (("wordrate", _HESCHL), ("noise", _CALCARINE)):
@@ -174,7 +175,7 @@ def plan_cortex(cortex: Cortex, n_layers: int, rng: np.random.Generator) -> Plan
         for place in range(len(HEMISPHERES)):
             half = np.arange(len(roi))[cortex.hemisphere(place)]
             half = half[~cortex.wall[half]]
-            roi[half[np.argsort(distance[half], kind="stable")[:_PATCH]]] = name
+            roi[half[np.argsort(distance[half], kind="stable")[: _PATCHES[name]]]] = name
     driven = roi == "driven"
     axis = _distance(cortex, _SUPERIOR_TEMPORAL)
     axis += sum(1.2 * np.exp(-0.5 * (_distance(cortex, place) / 0.35) ** 2) for place in _ASSOCIATION)

@@ -221,3 +221,14 @@ def test_real_datasets_are_sound(real_data, tree):
     assert problems(haxby) == []
     assert time.perf_counter() - begin < 20
     assert json.dumps(problems(alice)) == "[]"
+
+
+def test_many_files_with_one_problem_share_a_line(tree):
+    for number in range(6):
+        subject = f"{number:02d}"
+        tree.events(subject)
+        tree.parcels(subject, "1", pd.DataFrame({"STG": range(20), "IFG": range(20)}))
+    found = problems(tree.study(responses={"tr": 3.0}))
+    assert len(found) == 1
+    assert "sub-00" in found[0]
+    assert "and 5 more like it: repetition times disagree: 3 s in responses.tr" in found[0]

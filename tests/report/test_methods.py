@@ -35,7 +35,7 @@ def test_methods_follow_the_study(make_evidence, options, said, cited, unsaid) -
 
 def test_methods_name_a_widened_grid(make_evidence) -> None:
     evidence = make_evidence("parcels", 3)
-    assert "widened" not in methods(evidence)
+    assert "(widened to" not in methods(evidence)
     key = next(iter(evidence.summaries))
     evidence.summaries[key] = evidence.summaries[key].assign_coords(
         alpha=evidence.summaries[key]["alpha"] * 100
