@@ -7,8 +7,8 @@ snakemake --cores 8 --configfile my_study.yaml          a study of your own
 import subprocess
 import sys
 
-from neuroalign import config as settings
 from neuroalign import layout, stages, triggers
+from neuroalign.configfile import parse as parse_config
 from neuroalign.errors import NeuroalignError
 
 # A config given by the user replaces the demonstration; merging the two would mix their studies.
@@ -18,7 +18,7 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    STUDY = settings.parse(config, name=", ".join(map(str, workflow.configfiles)))
+    STUDY = parse_config(config, name=", ".join(map(str, workflow.configfiles)))
     SUBJECTS = STUDY.subjects()
 except NeuroalignError as error:
     print(f"neuroalign: error: {error}", file=sys.stderr)

@@ -165,7 +165,7 @@ def _layers(given: argparse.Namespace) -> None:
 
 
 def _schema(given: argparse.Namespace) -> None:
-    from neuroalign.config import json_schema
+    from neuroalign.configfile import json_schema
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if given.check is None:
@@ -177,7 +177,7 @@ def _schema(given: argparse.Namespace) -> None:
 
 
 def _study(config: str) -> Study:
-    from neuroalign.config import load
+    from neuroalign.configfile import load
 
     return load(config)
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent
 
 # The settings reach a stage's digest by value, an error message is no result, and what wires the
 # stages together would tie every stage to every other.
-NOT_FOLLOWED = frozenset(f"{PACKAGE}.{name}" for name in ("config", "errors", "cli", "stages"))
+NOT_FOLLOWED = frozenset(f"{PACKAGE}.{name}" for name in ("config", "configfile", "errors", "cli", "stages"))
 
 LIBRARIES = (
     "neuroalign",

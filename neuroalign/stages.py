@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from neuroalign import layout
-from neuroalign.config import Simulate, Study, parse
+from neuroalign.config import Simulate, Study
+from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import config
+from neuroalign import config, configfile
 
 WORDS = ("The", "cat", "sat.", "It", "saw", "a", "bird", "and", "ran.")
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2.0, 0, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])
@@ -101,7 +101,7 @@ class Tree:
             "networks": {"net": {"source": "nowhere"}},
             **sections,
         }
-        return config.parse(raw)
+        return configfile.parse(raw)
 
 
 @pytest.fixture

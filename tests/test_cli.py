@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neuroalign import cli, config, stages
+from neuroalign import cli, config, configfile, stages
 from neuroalign.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -181,7 +181,7 @@ def test_the_schema_in_the_repository_is_current(tmp_path: Path, capsys: pytest.
     kept = ROOT / "workflow/schemas/config.schema.json"
     assert cli.main(["schema", "--check", str(kept)]) == 0
     assert cli.main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == config.json_schema()
+    assert json.loads(capsys.readouterr().out) == configfile.json_schema()
     stale = tmp_path / "old.json"
     stale.write_text("{}")
     assert cli.main(["schema", "--check", str(stale)]) == 2
@@ -189,7 +189,7 @@ def test_the_schema_in_the_repository_is_current(tmp_path: Path, capsys: pytest.
 
 
 def test_what_is_simulated_without_a_config_is_the_demonstration() -> None:
-    shipped = config.load(ROOT / "config/config.yaml")
+    shipped = configfile.load(ROOT / "config/config.yaml")
     built_in = stages.demonstration(shipped.dataset.path)
     assert built_in.simulate == shipped.simulate
     assert built_in.dataset == shipped.dataset
@@ -199,12 +199,12 @@ def test_what_is_simulated_without_a_config_is_the_demonstration() -> None:
 
 def test_the_resolved_config_is_written_only_where_it_changed(tmp_path: Path) -> None:
     (tmp_path / "sub-01").mkdir()
-    loaded = config.load(study(tmp_path))
+    loaded = configfile.load(study(tmp_path))
     path = stages.save_config(loaded)
-    assert config.load(path) == loaded
+    assert configfile.load(path) == loaded
     before = path.stat().st_mtime_ns
     assert stages.save_config(loaded) == path
     assert path.stat().st_mtime_ns == before
     stages.save_config(loaded.model_copy(update={"title": "another"}))
-    assert config.load(path).title == "another"
+    assert configfile.load(path).title == "another"
     assert [found.name for found in path.parent.iterdir()] == ["config.yaml"]

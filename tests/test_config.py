@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from neuroalign import config
+from neuroalign import config, configfile
 from neuroalign.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def changed(**keys: Any) -> dict[str, Any]:
 
 def message(raw: object) -> str:
     with pytest.raises(ConfigError) as caught:
-        config.parse(raw)
+        configfile.parse(raw)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -48,7 +48,7 @@ def message(raw: object) -> str:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda path: path.name)
 def test_the_shipped_configs_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROALIGN_DATA", "/data")
-    config.load(path)
+    configfile.load(path)
 
 
 def test_the_readme_lists_every_key_with_its_default() -> None:
@@ -136,30 +136,30 @@ def test_a_file_that_is_no_config_is_said_so(tmp_path: Path, text: str, said: st
     path = tmp_path / "study.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=re.escape(said)) as caught:
-        config.load(path)
+        configfile.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such config file"):
-        config.load(tmp_path / "gone.yaml")
+        configfile.load(tmp_path / "gone.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load(tmp_path)
+        configfile.load(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"title: \xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load(tmp_path / "latin.yaml")
+        configfile.load(tmp_path / "latin.yaml")
 
 
 def test_variables_and_home_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROALIGN_DATA", "/data")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert config.parse(changed(dataset__path="${NEUROALIGN_DATA}/alice")).dataset.path == "/data/alice"
-    assert config.parse(changed(dataset__path="~/alice")).dataset.path == "/home/somebody/alice"
+    assert configfile.parse(changed(dataset__path="${NEUROALIGN_DATA}/alice")).dataset.path == "/data/alice"
+    assert configfile.parse(changed(dataset__path="~/alice")).dataset.path == "/home/somebody/alice"
 
 
 def test_labels_may_be_written_with_their_entity() -> None:
-    study = config.parse(changed(dataset__subjects=["sub-01", "02"], dataset__runs=["run-1"]))
+    study = configfile.parse(changed(dataset__subjects=["sub-01", "02"], dataset__runs=["run-1"]))
     assert study.dataset.subjects == ("01", "02")
     assert study.dataset.runs == ("1",)
 
@@ -168,24 +168,24 @@ def test_subjects_come_from_the_folders(tmp_path: Path) -> None:
     for name in ("sub-02", "sub-01", "derivatives"):
         (tmp_path / name).mkdir()
     (tmp_path / "sub-03.txt").touch()
-    assert config.parse(changed(dataset__path=str(tmp_path))).subjects() == ["01", "02"]
+    assert configfile.parse(changed(dataset__path=str(tmp_path))).subjects() == ["01", "02"]
 
 
 def test_a_dataset_without_subjects_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no sub-\* folder"):
-        config.parse(changed(dataset__path=str(tmp_path))).subjects()
+        configfile.parse(changed(dataset__path=str(tmp_path))).subjects()
     with pytest.raises(ConfigError, match="no folder at"):
-        config.parse(changed(dataset__path=str(tmp_path / "gone"))).subjects()
+        configfile.parse(changed(dataset__path=str(tmp_path / "gone"))).subjects()
 
 
 def test_a_simulated_study_knows_its_subjects() -> None:
-    assert config.parse(changed(simulate={"subjects": 2})).subjects() == ["01", "02"]
-    assert config.parse(changed(simulate={})).subjects() == ["01", "02", "03"]
-    assert config.parse(changed(simulate={}, dataset__subjects=["02"])).subjects() == ["02"]
+    assert configfile.parse(changed(simulate={"subjects": 2})).subjects() == ["01", "02"]
+    assert configfile.parse(changed(simulate={})).subjects() == ["01", "02", "03"]
+    assert configfile.parse(changed(simulate={}, dataset__subjects=["02"])).subjects() == ["02"]
 
 
 def test_twins() -> None:
-    study = config.parse(
+    study = configfile.parse(
         changed(
             networks={
                 "one": {"source": "a", "sha256": "00ff"},
@@ -201,7 +201,7 @@ def test_twins() -> None:
 
 
 def test_digests_change_with_their_sections_only() -> None:
-    one, two = config.parse(STUDY), config.parse(changed(design__delays=[2]))
+    one, two = configfile.parse(STUDY), configfile.parse(changed(design__delays=[2]))
     assert one.digest("ridge", "seed") == two.digest("ridge", "seed")
     assert one.digest("design") != two.digest("design")
     assert one.digest("design.folds") == two.digest("design.folds")
@@ -228,15 +228,15 @@ def test_a_single_alpha() -> None:
     title=st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20),
 )
 def test_what_was_understood_reads_back_the_same(delays: list[float], seed: int, title: str) -> None:
-    study = config.parse(changed(design__delays=delays, seed=seed, title=title))
+    study = configfile.parse(changed(design__delays=delays, seed=seed, title=title))
     again = yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    assert config.parse(again) == study
+    assert configfile.parse(again) == study
 
 
 def test_values_from_the_command_line_are_text() -> None:
     """Snakemake's --config gives nested values as strings."""
     keys = {"design__delays": ["2", "4"], "simulate": {"subjects": "2"}, "responses__average": "true"}
-    study = config.parse(changed(**keys))
+    study = configfile.parse(changed(**keys))
     assert study.design.delays == (2.0, 4.0)
     assert study.responses.average is True
     assert study.subjects() == ["01", "02"]
@@ -248,11 +248,11 @@ def test_a_network_may_not_be_called_like_a_control() -> None:
 
 def test_values_cannot_change_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.parse(STUDY).seed = 3  # type: ignore[misc]
+        configfile.parse(STUDY).seed = 3  # type: ignore[misc]
 
 
 def test_the_schema_knows_every_section_and_refuses_others() -> None:
-    schema = config.json_schema()
+    schema = configfile.json_schema()
     assert set(schema["properties"]) == set(config.Study.model_fields)
     assert schema["additionalProperties"] is False
 
@@ -262,4 +262,4 @@ def test_the_readme_of_the_repository_shows_a_valid_config() -> None:
     shown = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert shown
     assert len(shown[1].splitlines()) <= 10
-    config.parse(yaml.safe_load(shown[1]))
+    configfile.parse(yaml.safe_load(shown[1]))

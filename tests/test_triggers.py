@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neuroalign import config, triggers
+from neuroalign import configfile, triggers
 
 STUDY: dict[str, Any] = {
     "simulate": {"subjects": 2},
@@ -25,7 +25,7 @@ def changed(key: str, value: object) -> set[str]:
     for part in path:
         section = section.setdefault(part, {})
     section[last] = value
-    before, after = config.parse(STUDY), config.parse(raw)
+    before, after = configfile.parse(STUDY), configfile.parse(raw)
     return {
         f"{stage} {network}" if network else stage
         for stage in triggers.READS
@@ -68,14 +68,14 @@ def test_a_key_changes_the_digests_of_the_stages_that_read_it(
 
 def test_the_report_reads_everything_but_its_own_place() -> None:
     for key, value in (("title", "x"), ("inference", {"level": 0.01}), ("networks", {"c": {"source": "d"}})):
-        before, after = config.parse(STUDY), config.parse({**STUDY, key: value})
+        before, after = configfile.parse(STUDY), configfile.parse({**STUDY, key: value})
         assert triggers.settings_digest(before, "report") != triggers.settings_digest(after, "report")
 
 
 def test_dropping_the_twin_does_not_extract_the_network_again() -> None:
     raw = copy.deepcopy(STUDY)
     raw["networks"]["a"]["untrained"] = False
-    one, two = config.parse(STUDY), config.parse(raw)
+    one, two = configfile.parse(STUDY), configfile.parse(raw)
     assert triggers.settings_digest(one, "activations", "a") == triggers.settings_digest(
         two, "activations", "a"
     )

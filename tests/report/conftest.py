@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import arrays, config, layout
+from neuroalign import arrays, config, configfile, layout
 from neuroalign.report.evidence import Evidence
 
 LAYERS = [f"encoder.layer.{index}" for index in range(-1, 6)]
@@ -198,7 +198,7 @@ def configured(folder: Path, kind: str, subjects: int, options: dict[str, Any]) 
     }
     if options.get("truth"):
         raw["simulate"] = {"subjects": subjects}
-    return config.parse(raw)
+    return configfile.parse(raw)
 
 
 def made(study: config.Study, options: dict[str, Any]) -> tuple[dict[Any, xr.Dataset], dict[Any, xr.Dataset]]:
