@@ -20,18 +20,16 @@ import xarray as xr
 from tqdm import tqdm
 
 from neuroalign import metrics
+from neuroalign.alignment.fold import fit_fold
 from neuroalign.arrays import Activations, open_arrays, place_attributes, save_arrays, target_coordinates
 from neuroalign.config import Design
-from neuroalign.design.features import SubjectDesign, design_subject, unit_band
+from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold, make_folds
-from neuroalign.encoders import RidgeEncoder
 from neuroalign.errors import DataError
 
 log = logging.getLogger("neuroalign")
 
 SCORES, PREDICTION = "layer-{:03d}.nc", "layer-{:03d}-prediction.nc"
-EDGE_SHARE, PREDICTED_R, MOST_WIDENINGS = 0.05, 0.1, 3
-Inner = Sequence[tuple[np.ndarray, np.ndarray]]
 PER_LAYER = ("r", "r2", "r_unique", "alpha", "cv_r")
 
 
@@ -205,12 +203,10 @@ def _fit_layer(task: Task, activations: np.ndarray | None, number: int, partial:
     found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in PER_LAYER}
     prediction = np.full(observed.shape, np.nan, np.float32)
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
-        bands = [nuisance] if network is None else [nuisance, network]
-        features = np.concatenate([unit_band(band, fold.train) for band in bands], axis=1)
-        encoder = fit_widening(features[fold.train], observed[fold.train], task.alphas, fold.inner)
-        predicted, held = encoder.predict(features[fold.test]), observed[fold.test]
+        chosen = fit_fold(observed, nuisance, network, fold, task.alphas)
+        predicted, found["alpha"][at], found["cv_r"][at] = chosen
+        held = observed[fold.test]
         prediction[fold.test] = predicted
-        found["alpha"][at], found["cv_r"][at] = encoder.best_alphas_, encoder.cv_r_
         found["r"][at] = np.nan_to_num(metrics.pearson(predicted, held))
         found["r2"][at] = metrics.r_squared(predicted, held, observed[fold.train].mean(axis=0))
         if network is not None:
@@ -224,29 +220,6 @@ def _fit_layer(task: Task, activations: np.ndarray | None, number: int, partial:
     )
     save_arrays(scores, partial / SCORES.format(number))
     return scores
-
-
-def fit_widening(
-    features: np.ndarray, observed: np.ndarray, alphas: Sequence[float], folds: Inner
-) -> RidgeEncoder:
-    """Fit ridge; where too many well-predicted targets choose the end of the grid, widen it and fit again.
-
-    A target counts as well predicted from an inner r of `PREDICTED_R`; without signal the largest α is
-    the right one.
-    """
-    grid = np.asarray(alphas, float)
-    for _ in range(MOST_WIDENINGS):
-        encoder = RidgeEncoder(grid, folds).fit(features, observed)
-        chosen = encoder.best_alphas_[encoder.cv_r_ > PREDICTED_R]
-        low, high = ((chosen == end).mean() if len(chosen) else 0.0 for end in (grid[0], grid[-1]))
-        if max(low, high) <= EDGE_SHARE or len(grid) < 2:
-            break
-        ratio = grid[1] / grid[0]
-        steps = ratio ** np.arange(1, 1 + round(2 / np.log10(ratio)))
-        below = grid[0] / steps[::-1] if low > EDGE_SHARE else grid[:0]
-        above = grid[-1] * steps if high > EDGE_SHARE else grid[:0]
-        grid = np.concatenate([below, grid, above])
-    return encoder
 
 
 def _stack(layers: list[xr.Dataset]) -> xr.Dataset:

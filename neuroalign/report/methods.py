@@ -148,6 +148,14 @@ def _encoder(evidence: Evidence) -> list[str]:
         f"For every layer, responses were predicted from {features} by ridge regression (Hoerl & Kennard "
         f"1970; NumPy, Harris 2020), its penalty chosen per target from {spaced}{widened} by "
         "cross-validation within the training folds.",
+        *(
+            [
+                "Network and nuisance features were scaled as bands, the nuisance features to a tenth of the "
+                "network's variance or to all of it, whichever the training folds preferred for the target."
+            ]
+            if beside
+            else []
+        ),
         "The layer of each target was chosen within the training folds as well, and scored on the "
         "held-out fold.",
         "Scores are Pearson correlations of measured and predicted responses, computed within each "

@@ -6,7 +6,8 @@ import pytest
 from neuroalign.alignment import evaluate as module
 from neuroalign.alignment import inference
 from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.evaluate import evaluate, fit_widening
+from neuroalign.alignment.evaluate import evaluate
+from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.layers import summarise
 from neuroalign.arrays import open_arrays, save_arrays
 from neuroalign.config import Ceiling, Design, Folds, Inference
