@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuroalign import layout
+from neuroalign.alignment.fold import NUISANCE_VARIANCE
 from neuroalign.config import Study
 from neuroalign.report.evidence import Evidence, texts
 
@@ -150,8 +151,8 @@ def _encoder(evidence: Evidence) -> list[str]:
         "cross-validation within the training folds.",
         *(
             [
-                "Network and nuisance features were scaled as bands, the nuisance features to a tenth of the "
-                "network's variance or to all of it, whichever the training folds preferred for the target."
+                "Features were z-scored on the training samples and scaled as bands: the network's to a total "
+                f"variance of 1, the nuisance features to {NUISANCE_VARIANCE:g}."
             ]
             if beside
             else []
