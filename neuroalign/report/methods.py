@@ -151,8 +151,8 @@ def _encoder(evidence: Evidence) -> list[str]:
         "cross-validation within the training folds.",
         *(
             [
-                "Features were z-scored on the training samples and scaled as bands: the network's to a total "
-                f"variance of 1, the nuisance features to {NUISANCE_VARIANCE:g}."
+                "Features were z-scored on the training samples and scaled as bands: the network's to a "
+                f"total variance of 1, the nuisance features to {NUISANCE_VARIANCE:g}."
             ]
             if beside
             else []
