@@ -26,18 +26,11 @@ from neuroalign.config import Network
 from neuroalign.errors import DataError
 from neuroalign.networks.text import TextNetwork, open_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXT = "the cat sat on a mat and saw one more bird fly over two old red barns by night"
 WORDS = TEXT.split()
 CHUNK = 16
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Networks this small lose by sharing the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def message(raw: object) -> str:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda path: path.name)
 def test_the_shipped_configs_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROALIGN_DATA", "/data")
-    configfile.load(path)
+    assert configfile.load(path).encoders == ("ridge",)
 
 
 def test_the_readme_lists_every_key_with_its_default() -> None:

@@ -103,29 +103,29 @@ def evaluate(
         warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
     scored = []
     for number, name in enumerate(tqdm(layers, unit="layer", disable=None, desc="fit")):
-        if not (layer := _kept(task, number, partial)):
-            layer = _fit_layer(
-                task, None if activations is None else activations.read(number), number, partial
-            )
-        else:
+        if kept := _kept(task, number, partial):
             log.info("layer %s was fitted before; going on after it", name)
-        scored.append(layer)
+        scored.append(kept or _fit_layer(task, activations, number, partial))
     scores = _stack(scored)
+    predictions = _predictions(task, scores["chosen_layer"].values, partial, valid, responses)
+    shutil.rmtree(partial, ignore_errors=True)
     coordinates: dict[str, Any] = {
         "layer": np.array(layers, object),
         "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
         "fold": np.array([fold.label for fold in folds], object),
-        **target_coordinates(responses),
     }
-    attributes = place_attributes(responses) | {
-        "alphas": np.asarray(alphas, float),
-        "n_samples": responses.sizes["sample"],
-        "nuisance": list(design.nuisance_names),
+    labelled = _placed(scores, valid).assign_coords(coordinates | target_coordinates(responses))
+    return labelled.assign_attrs(_attributes(task, responses, warnings)), predictions
+
+
+def _attributes(task: Task, responses: xr.Dataset, warnings: list[str]) -> dict[str, Any]:
+    """Whose scores these are and what they were made with."""
+    return place_attributes(responses) | {
+        "alphas": np.asarray(task.alphas, float),
+        "n_samples": len(task.observed),
+        "nuisance": list(task.design.nuisance_names),
         "warnings": warnings,
     }
-    predictions = _predictions(task, scores["chosen_layer"].values, partial, valid, responses)
-    shutil.rmtree(partial, ignore_errors=True)
-    return _placed(scores, valid).assign_coords(coordinates).assign_attrs(attributes), predictions
 
 
 def _folds(
@@ -196,10 +196,10 @@ def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
     return kept if kept.attrs.get("fingerprint") == task.fingerprint else None
 
 
-def _fit_layer(task: Task, activations: np.ndarray | None, number: int, partial: Path) -> xr.Dataset:
+def _fit_layer(task: Task, activations: Activations | None, number: int, partial: Path) -> xr.Dataset:
     """Fit and score one layer in every outer fold; leave its scores and predictions in `partial`."""
     observed, nuisance = task.observed, task.design.nuisance
-    network = None if activations is None else task.design.features(activations)
+    network = None if activations is None else task.design.features(activations.read(number))
     found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in PER_LAYER}
     prediction = np.full(observed.shape, np.nan, np.float32)
     for at, fold in enumerate(task.folds if observed.shape[1] else []):

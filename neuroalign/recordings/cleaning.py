@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from nilearn.glm.first_level.design_matrix import create_cosine_drift
-from nilearn.signal import clean
+from nilearn.signal import clean, create_cosine_drift
 
 from neuroalign.config import Responses
 from neuroalign.errors import ConfigError, DataError

@@ -19,6 +19,8 @@ from neuroalign.config import Network
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.text import layer_names, open_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXT = (
     "Alice was beginning to get very tired of sitting by her sister on the bank and of having "
     "nothing to do. Once or twice she had peeped into the book her sister was reading"
@@ -99,15 +101,6 @@ def save_network(folder, kind):
         torch.manual_seed(7)
         transformers.AutoModel.from_config(configuration).save_pretrained(folder)
     return str(folder)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Networks this small lose by sharing the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

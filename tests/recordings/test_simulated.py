@@ -87,8 +87,10 @@ def test_same_seed_same_bytes(study, network, tmp_path):
 
 
 def test_the_same_study_is_left_untouched(study, network, monkeypatch):
+    before = digests(study)
     monkeypatch.setattr(simulated, "tell", lambda *_: pytest.fail("simulated again"))
     simulated.simulate(study, SETTINGS, network, SEED)
+    assert digests(study) == before
 
 
 @pytest.fixture
