@@ -24,6 +24,7 @@ except NeuroalignError as error:
     print(f"neuroalign: error: {error}", file=sys.stderr)
     sys.exit(2)
 
+stages.find_command()
 OUT = STUDY.output
 CONFIG = f"{OUT}/{layout.CONFIG}"
 

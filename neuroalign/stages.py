@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,6 +46,11 @@ def networks(study: Study) -> list[str]:
 def has_group(study: Study) -> bool:
     """Whether there are subjects to combine."""
     return len(study.subjects()) > 1
+
+
+def find_command() -> None:
+    """Let jobs find this environment's `neuroalign` also where the environment was not activated."""
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
 
 
 def save_config(study: Study) -> Path:
