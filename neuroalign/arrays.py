@@ -144,8 +144,8 @@ def build_responses(
     }
     for name in targets.columns:
         values = targets[name].to_numpy()
-        text = not np.issubdtype(values.dtype, np.number) if values.dtype != object else True
-        coordinates[str(name)] = ("target", values.astype(object) if text else values)
+        number = values.dtype.kind in "iuf"
+        coordinates[str(name)] = ("target", values if number else values.astype(object))
     return xr.Dataset({"response": (("sample", "target"), data)}, coordinates, attributes)
 
 

@@ -15,6 +15,9 @@ Intervals come from a bootstrap over blocks of time.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -49,18 +52,32 @@ def ceilings(
         `ceiling`, `ceiling_low`, `ceiling_high`, `raw_r` per target, and `above_chance`: the interval
         of the raw correlation lies above zero. All NaN, with the reason, where there is no way to tell.
     """
-    people = {label: data for label, data in responses.items() if label != AVERAGE}
+    people = {
+        label: _Listener(data, _unit(data), _timeline(data, events))
+        for label, data in responses.items()
+        if label != AVERAGE
+    }
     made = {}
     for label, data in responses.items():
-        parts, method, reason = _others(label, people, events, settings)
-        generator = np.random.default_rng(seed)
-        made[label] = _one(data, parts, method, reason, settings, generator)
+        parts, method, reason = _others(label, people, settings)
+        made[label] = _one(data, parts, method, reason, settings, np.random.default_rng(seed))
     return made
 
 
-def _others(
-    label: str, people: dict[str, xr.Dataset], events: pd.DataFrame, settings: Ceiling
-) -> tuple[list[np.ndarray], str, str]:
+Timeline = tuple[tuple[str, tuple[Any, ...]], ...]
+"""The runs of a subject, each with the items that were presented and when."""
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """One subject: its responses, the same scaled within runs, and what it was presented with."""
+
+    data: xr.Dataset
+    series: np.ndarray
+    timeline: Timeline
+
+
+def _others(label: str, people: dict[str, _Listener], settings: Ceiling) -> tuple[list[np.ndarray], str, str]:
     """Series (n_samples, n_targets) that share the stimulus: first the subject's own, then the others'.
 
     Returns them with the method used and, where there is none, the reason.
@@ -69,64 +86,60 @@ def _others(
         return [], "none", "ceiling.method is none"
     reason = ""
     if settings.method in ("auto", "repeats") and label != AVERAGE:
-        repeats = _repeats(people[label], events[events["subject"] == label])
+        repeats = _repeats(people[label])
         if repeats:
             return repeats, "repeats", ""
         reason = "no two runs had the same stimuli"
     if settings.method in ("auto", "subjects"):
-        same, reason = _same_stimuli(label, people, events)
+        same, reason = _same_stimuli(label, people)
         if same:
             return same, "subjects", ""
     return [], "none", reason
 
 
-def _repeats(data: xr.Dataset, events: pd.DataFrame) -> list[np.ndarray]:
+def _repeats(listener: _Listener) -> list[np.ndarray]:
     """The subject's runs of one stimulus, aligned; several stimuli follow each other in time.
 
     Only as many repeats as every repeated stimulus has are used.
     """
-    runs = data["run"].values.astype(str)
-    groups: dict[tuple, list[str]] = {}
-    for run in dict.fromkeys(runs):
-        groups.setdefault(_signature(events[events["run"] == run]), []).append(run)
+    runs = listener.data["run"].values.astype(str)
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for run, signature in listener.timeline:
+        groups.setdefault(signature, []).append(run)
     groups = {key: members for key, members in groups.items() if len(members) > 1}
     if not groups:
         return []
     count = min(len(members) for members in groups.values())
-    values = _unit(data)
     aligned: list[list[np.ndarray]] = [[] for _ in range(count)]
     for members in groups.values():
         length = min(int((runs == run).sum()) for run in members[:count])
         for place, run in enumerate(members[:count]):
-            aligned[place].append(values[runs == run][:length])
+            aligned[place].append(listener.series[runs == run][:length])
     return [np.concatenate(parts) for parts in aligned]
 
 
-def _same_stimuli(
-    label: str, people: dict[str, xr.Dataset], events: pd.DataFrame
-) -> tuple[list[np.ndarray], str]:
+def _same_stimuli(label: str, people: dict[str, _Listener]) -> tuple[list[np.ndarray], str]:
     """Subjects with this subject's stimuli, samples and targets; the subject itself comes first."""
-    own = people.get(label) or next(iter(people.values()))
-    signature = _timeline(own, events)
-    found = [] if label == AVERAGE else [_unit(own)]
-    for other, data in people.items():
-        if other == label or not data["valid"].values.any():
+    own = next(iter(people.values())) if label == AVERAGE else people[label]
+    found = [] if label == AVERAGE else [own.series]
+    for other, listener in people.items():
+        if other == label or not listener.data["valid"].values.any():
             continue
-        if data["response"].shape == own["response"].shape and _timeline(data, events) == signature:
-            found.append(_unit(data))
+        if listener.series.shape == own.series.shape and listener.timeline == own.timeline:
+            found.append(listener.series)
     if len(found) < 2:
         return [], "no other subject has the same stimuli on the same samples and targets"
     return found, ""
 
 
-def _timeline(data: xr.Dataset, events: pd.DataFrame) -> tuple:
-    """The stimuli of a subject run by run, to tell whether two subjects had the same."""
+def _timeline(data: xr.Dataset, events: pd.DataFrame) -> Timeline:
+    """What a subject was presented with, run by run."""
     of_subject = events[events["subject"] == data.attrs["subject"]]
-    runs = dict.fromkeys(data["run"].values.astype(str))
+    runs = dict.fromkeys(data["run"].values.astype(str).tolist())
     return tuple((run, _signature(of_subject[of_subject["run"] == run])) for run in runs)
 
 
-def _signature(events: pd.DataFrame) -> tuple:
+def _signature(events: pd.DataFrame) -> tuple[Any, ...]:
     """Items and their times to a tenth of a second."""
     return tuple(zip(events["item"].tolist(), events["onset"].round(1).tolist(), strict=True))
 

@@ -26,6 +26,7 @@ from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold, make_folds
 from neuroalign.errors import DataError
+from neuroalign.layout import NUISANCE
 
 log = logging.getLogger("neuroalign")
 
@@ -98,7 +99,7 @@ def evaluate(
     folds, warnings = _folds(responses, events, activations, settings, design)
     observed = responses["response"].values[:, valid]
     task = Task(observed, design, folds, alphas, fingerprint)
-    layers = ("nuisance",) if activations is None else activations.layers
+    layers = (NUISANCE,) if activations is None else activations.layers
     if not valid.any():
         warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
     scored = []

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from neuroalign.alignment.inference import significant
 from neuroalign.alignment.layers import depths
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Inference
@@ -134,8 +135,7 @@ def _test(used: list[xr.Dataset], settings: Inference, seed: int) -> tuple[dict[
         full = np.full(len(tested), np.nan, np.float32)
         full[tested] = values
         data[name] = ("target", full)
-    decisive = data["q" if settings.correction == "fdr" else "p_max"][1]
-    data["significant"] = ("target", np.nan_to_num(decisive, nan=1.0) <= settings.level)
+    data["significant"] = ("target", significant(data["q"][1], data["p_max"][1], settings))
     return data, method
 
 

@@ -72,15 +72,20 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     q = np.full(len(valid), np.nan)
     if len(columns):
         q[columns] = scipy.stats.false_discovery_control(p[columns])
-    decisive = q if settings.correction == "fdr" else p_max
     data = {"r_unique": observed, "p": p, "q": q, "p_max": p_max}
     return xr.Dataset(
         {name: ("target", values.astype(np.float32)) for name, values in data.items()}
-        | {"significant": ("target", np.nan_to_num(decisive, nan=1.0) <= settings.level)},
+        | {"significant": ("target", significant(q, p_max, settings))},
         target_coordinates(responses),
         place_attributes(responses)
         | {f"inference_{key}": value for key, value in settings.model_dump().items()},
     )
+
+
+def significant(q: np.ndarray, p_max: np.ndarray, settings: Inference) -> np.ndarray:
+    """Which targets (n_targets,) pass the correction chosen; one that was not tested (NaN) never does."""
+    decisive = q if settings.correction == "fdr" else p_max
+    return np.nan_to_num(decisive, nan=1.0) <= settings.level
 
 
 def _segments(predictions: xr.Dataset) -> list[list[np.ndarray]]:

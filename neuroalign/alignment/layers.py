@@ -38,16 +38,15 @@ def summarise(
     """
     averaged = scores.drop_vars(["alpha", "chosen_layer"]).mean("fold", skipna=True, keep_attrs=False)
     valid = scores["valid"].values
-    profile = averaged["cv_r"].values
-    best = best_layers(profile)
+    preferred = depths(averaged["cv_r"].values, scores["depth"].values)
     data: dict[str, Any] = {
         str(name): (variable.dims, variable.values) for name, variable in averaged.data_vars.items()
     }
     data |= {
         "nuisance_r": ("target", nuisance["chosen_r"].mean("fold").values),
-        "stability": ("target", _stability(scores["chosen_layer"].values, best)),
+        "stability": ("target", _stability(scores["chosen_layer"].values, preferred["best_layer"][1])),
     }
-    data |= depths(profile, scores["depth"].values) | normalised(averaged, ceiling)
+    data |= preferred | normalised(averaged, ceiling)
     attributes: dict[str, Any] = {
         **{str(key): value for key, value in scores.attrs.items() if key != "alphas"},
         "folds": [str(label) for label in scores["fold"].values],

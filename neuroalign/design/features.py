@@ -94,8 +94,9 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
         raw = _weights(times[samples], of_run, settings, step, settings.delays)
         weights = np.stack([remove_drifts(part, cut, step) for part in raw]).astype(np.float32)
         runs.append(RunWeights(samples, of_run["item"].to_numpy(), weights))
-        rate = _weights(times[samples], of_run, settings, step, settings.nuisance.delays)
-        rates.append(remove_drifts(np.stack([part.sum(axis=1) for part in rate], axis=1), cut, step))
+        if settings.nuisance.word_rate:
+            rate = _weights(times[samples], of_run, settings, step, settings.nuisance.delays)
+            rates.append(remove_drifts(np.stack([part.sum(axis=1) for part in rate], axis=1), cut, step))
     columns, names = [], []
     if settings.nuisance.word_rate:
         word_rate = np.empty((len(labels), rates[0].shape[1]), np.float32)

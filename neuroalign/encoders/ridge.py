@@ -22,7 +22,7 @@ from neuroalign.metrics import pearson, r_squared
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-2, 7))
 WEIGHTS, SETTINGS = "weights.safetensors", "encoder.json"
-FITTED = ("x_mean_", "y_mean_", "best_alphas_", "cv_scores_", "cv_r_")
+FITTED = ("x_mean_", "y_mean_", "best_alphas_", "cv_scores_", "cv_r_", "_basis", "_weights")
 
 
 class RidgeEncoder(BaseEstimator):
@@ -157,7 +157,7 @@ class RidgeEncoder(BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted encoder to a folder: `encoder.json` and `weights.safetensors`."""
         check_is_fitted(self, "x_mean_")
-        arrays = {name: getattr(self, name) for name in FITTED} | {"coef": self.coef_}
+        arrays = {name: getattr(self, name) for name in FITTED}
         parameters = {
             "alphas": [float(alpha) for alpha in self.alphas],
             "metric": self.metric,
@@ -183,11 +183,9 @@ class RidgeEncoder(BaseEstimator):
             encoder = cls(**settings["parameters"])
             for name in FITTED:
                 setattr(encoder, name, arrays[name])
-            encoder._weights = arrays["coef"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise DataError(f"{path}: not a saved RidgeEncoder ({error})") from None
-        encoder._basis = np.eye(len(encoder._weights))
-        encoder.n_features_in_ = len(encoder._weights)
+        encoder.n_features_in_ = len(encoder._basis)
         return encoder
 
 
