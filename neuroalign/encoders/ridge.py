@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-from sklearn.base import BaseEstimator
-from sklearn.model_selection import KFold
-from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.arrays import replacing, save_json
-from neuroalign.encoders import solvers
+from neuroalign.arrays import replacing
+from neuroalign.encoders import store as storage
+from neuroalign.encoders.compute import Compute, host
+from neuroalign.encoders.features import centre, check_features
+from neuroalign.encoders.fitting import (
+    Decomposed,
+    Fitted,
+    Metric,
+    check_grid,
+    check_groups,
+    check_metric,
+    decompose_all,
+    fit_targets,
+)
+from neuroalign.encoders.linear import LinearEncoder
+from neuroalign.encoders.problems import problem_of
+from neuroalign.encoders.rows import FoldRows, check_folds
+from neuroalign.encoders.scoring import Dtype
+from neuroalign.encoders.targets import Targets, number_type
 from neuroalign.errors import DataError
-from neuroalign.metrics import pearson, r_squared
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-2, 7))
-WEIGHTS, SETTINGS = "weights.safetensors", "encoder.json"
-FITTED = ("x_mean_", "y_mean_", "best_alphas_", "cv_scores_", "cv_r_", "_basis", "_weights")
+
+HELD_BYTES = 2**31
+"""Eigendecompositions of several layers are kept side by side up to about this size."""
 
 
-class RidgeEncoder(BaseEstimator):
-    """Ridge regression whose regularisation is chosen per target by cross-validation.
+class RidgeEncoder(LinearEncoder):
+    """Ridge regression whose regularisation is chosen by cross-validation, per target.
 
     Minimises ‖y − b − X w‖² + α ‖w‖² for every target (Hoerl & Kennard 1970); α is the one of
     scikit-learn and himalaya. Features and targets are centred on the training samples of every
-    fold; features are not rescaled.
+    fold. All α are scored from one eigendecomposition per fold, without forming predictions.
 
     Parameters
     ----------
@@ -40,8 +51,16 @@ class RidgeEncoder(BaseEstimator):
         Contiguous folds, or your own: for time series hold out whole runs.
     metric : {"r2", "r"}
         What chooses α: R² against the training mean, or Pearson r.
+    scale : bool
+        Divide every feature by its standard deviation in the training samples of the fold.
+    alpha_per : {"target", "all"} or array of labels (n_targets,)
+        Which targets share an α, the one with their best mean score.
     block : int
         Targets computed at once; bounds the memory.
+    device : str, optional
+        None computes with numpy; "cpu", "cuda", "cuda:1" with torch.
+    threads : int, optional
+        CPU threads; as many as BLAS may use by default.
 
     Attributes
     ----------
@@ -70,23 +89,35 @@ class RidgeEncoder(BaseEstimator):
         self,
         alphas: Sequence[float] | np.ndarray = DEFAULT_ALPHAS,
         folds: int | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
-        metric: Literal["r2", "r"] = "r2",
-        block: int = 1024,
+        metric: Metric = "r2",
+        scale: bool = False,
+        alpha_per: Literal["target", "all"] | Sequence | np.ndarray = "target",
+        block: int = 512,
+        device: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.alphas = alphas
         self.folds = folds
         self.metric = metric
+        self.scale = scale
+        self.alpha_per = alpha_per
         self.block = block
+        self.device = device
+        self.threads = threads
 
-    def fit(self, X: np.ndarray, Y: np.ndarray) -> RidgeEncoder:
+    def fit(self, X: Any, Y: Any, store: str | Path | None = None) -> RidgeEncoder:
         """Choose α for every target, then fit all samples with it.
 
         Parameters
         ----------
         X : array (n_samples, n_features)
-            float16, float32 or float64; NaN or infinite values are an error.
+            float16, float32 or float64, numpy or torch; NaN or infinite values are an error.
         Y : array (n_samples, n_targets) or (n_samples,)
-            A target with NaN or infinite values is not fitted: its weights and scores are NaN.
+            Also a memory map, a Zarr or HDF5 array larger than memory. A target with NaN or infinite
+            values is not fitted: its weights and scores are NaN.
+        store : path, optional
+            Folder to write the encoder to while it is fitted, as `save` would: its weights then need no
+            memory. The folder is there once all is done.
 
         Returns
         -------
@@ -98,159 +129,118 @@ class RidgeEncoder(BaseEstimator):
         DataError
             X and Y do not fit together, X is not finite, a fold is empty, or an α is not positive.
         """
-        X, Y = _check_features(X), _check_responses(Y, len(X))
-        alphas = _check_alphas(self.alphas)
-        pairs = _check_folds(self.folds, len(X))
-        split = _splitter(X)
-        everything = np.arange(len(X))
-        whole = split(everything, everything[:0])
-        precision = np.float64 if Y.dtype.itemsize == 8 else np.float32
-        scorers = [solvers.GridScorer(split(train, test), alphas, precision) for train, test in pairs]
-
-        n_targets = Y.shape[1]
-        self._weights = np.empty((len(whole.values), n_targets), precision)
-        self.best_alphas_, self.cv_scores_, self.cv_r_, self.y_mean_ = np.empty((4, n_targets))
-        for start in range(0, n_targets, self.block):
-            columns = slice(start, start + self.block)
-            responses = np.array(Y[:, columns], precision)
-            bad = ~np.isfinite(responses).all(axis=0)
-            responses[:, bad] = 0
-            alpha, score, r = _choose(scorers, responses, alphas, self.metric)
-            self._weights[:, columns] = np.where(bad, np.nan, solvers.solve(whole, responses, alpha))
-            self.best_alphas_[columns] = np.where(bad, np.nan, alpha)
-            self.cv_scores_[columns] = np.where(bad, np.nan, score)
-            self.cv_r_[columns] = np.where(bad, np.nan, r)
-            self.y_mean_[columns] = np.where(bad, np.nan, responses.mean(axis=0, dtype=np.float64))
-        self._basis = solvers.feature_basis(whole, X)
-        self.x_mean_ = X.mean(axis=0, dtype=np.float64)
-        self.n_features_in_ = X.shape[1]
+        plan = _Plan.of(self, [X], Y)
+        if store is None:
+            (found,) = plan.fit(None)
+        else:
+            with replacing(store) as folder:
+                folder.mkdir()
+                (found,) = plan.fit(folder)
+                storage.finish(found, folder, type(self).__name__, self._settings(plan.targets.single))
+            found = storage.load(store, type(self).__name__, self._fitted)[1]
+        self._take(found, plan.targets.single)
         return self
 
-    @property
-    def coef_(self) -> np.ndarray:
-        """Weights (n_features, n_targets)."""
-        check_is_fitted(self, "x_mean_")
-        return self._basis.astype(self._weights.dtype) @ self._weights
+    def fit_layers(self, layers: Sequence[Any], Y: Any) -> list[RidgeEncoder]:
+        """Fit several layers' features, each (n_samples, n_features), to the same responses.
 
-    @property
-    def intercept_(self) -> np.ndarray:
-        """Intercepts (n_targets,)."""
-        check_is_fitted(self, "x_mean_")
-        return self.y_mean_ - (self.x_mean_ @ self._basis) @ self._weights
+        Responses are read and centred once for as many layers as fit in memory side by side.
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predicted responses (n_samples, n_targets)."""
-        check_is_fitted(self, "x_mean_")
-        X = _check_features(X)
-        if X.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"X has {X.shape[1]} features, but the encoder was fitted on {self.n_features_in_}"
-            )
-        carried = (X - self.x_mean_) @ self._basis
-        return carried.astype(self._weights.dtype) @ self._weights + self.y_mean_.astype(self._weights.dtype)
-
-    def score(self, X: np.ndarray, Y: np.ndarray, metric: Literal["r", "r2"] = "r") -> np.ndarray:
-        """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
-        predicted, Y = self.predict(X), _check_responses(Y, len(X))
-        return pearson(predicted, Y) if metric == "r" else r_squared(predicted, Y, Y.mean(axis=0))
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted encoder to a folder: `encoder.json` and `weights.safetensors`."""
-        check_is_fitted(self, "x_mean_")
-        arrays = {name: getattr(self, name) for name in FITTED}
-        parameters = {
-            "alphas": [float(alpha) for alpha in self.alphas],
-            "metric": self.metric,
-            "block": self.block,
-        }
-        with replacing(path) as folder:
-            folder.mkdir()
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
-            save_json({"encoder": "RidgeEncoder", "parameters": parameters}, folder / SETTINGS)
-
-    @classmethod
-    def load(cls, path: str | Path) -> RidgeEncoder:
-        """Read an encoder that was saved; it predicts and scores as before.
+        Returns
+        -------
+        list of RidgeEncoder
+            One per layer, as `fit` would make it. This encoder stays as it is.
 
         Raises
         ------
         DataError
-            The folder holds no ridge encoder, or its files are damaged.
+            As in `fit`; or there are no layers.
         """
-        try:
-            settings = json.loads((Path(path) / SETTINGS).read_text(encoding="utf-8"))
-            arrays = load_file(Path(path) / WEIGHTS)
-            encoder = cls(**settings["parameters"])
-            for name in FITTED:
-                setattr(encoder, name, arrays[name])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise DataError(f"{path}: not a saved RidgeEncoder ({error})") from None
-        encoder.n_features_in_ = len(encoder._basis)
-        return encoder
+        plan = _Plan.of(self, layers, Y)
+        encoders = [type(self)(**self.get_params()) for _ in layers]
+        for encoder, found in zip(encoders, plan.fit(None), strict=True):
+            encoder._take(found, plan.targets.single)
+        return encoders
 
 
-def _splitter(X: np.ndarray) -> Callable[[np.ndarray, np.ndarray], solvers.Split]:
-    """The cheaper way to decompose a split: by samples when there are more features, else by features."""
-    if X.shape[1] >= len(X):
-        return partial(solvers.split_from_gram, solvers.gram(X))
-    return partial(solvers.split_from_features, X)
+@dataclass(frozen=True)
+class _Plan:
+    """A fit of one or more layers, with everything checked before anything is computed."""
 
+    layers: Sequence[Any]
+    targets: Targets
+    compute: Compute
+    dtype: Dtype
+    alphas: np.ndarray
+    folds: list[FoldRows]
+    groups: np.ndarray | None
+    metric: Metric
+    scale: bool
+    width: int
 
-def _choose(
-    scorers: list[solvers.GridScorer], responses: np.ndarray, alphas: np.ndarray, metric: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best α of every target, with its mean score and mean r over the folds."""
-    scored = [scorer.scores(responses) for scorer in scorers]
-    r = np.mean([pair[0] for pair in scored], axis=0)
-    score = r if metric == "r" else np.mean([pair[1] for pair in scored], axis=0)
-    best = len(alphas) - 1 - score[::-1].argmax(axis=0)
-    chosen = best, np.arange(responses.shape[1])
-    return alphas[best], score[chosen], r[chosen]
-
-
-def _check_features(X: np.ndarray) -> np.ndarray:
-    X = np.asarray(X)
-    if X.ndim != 2 or 0 in X.shape:
-        raise DataError(f"X has shape {X.shape}; expected (n_samples, n_features), neither of them 0")
-    if X.dtype.kind not in "fiu":
-        raise DataError(f"X holds {X.dtype} values; expected numbers")
-    X = X.astype(np.float64 if X.dtype.itemsize == 8 else np.float32, copy=False)
-    if not np.isfinite(X).all():
-        raise DataError(
-            f"X holds {int((~np.isfinite(X)).sum())} NaN or infinite values; remove or impute them"
-        )
-    return X
-
-
-def _check_responses(Y: np.ndarray, n_samples: int) -> np.ndarray:
-    Y = np.asarray(Y)
-    Y = Y[:, None] if Y.ndim == 1 else Y
-    if Y.ndim != 2 or len(Y) != n_samples:
-        raise DataError(f"Y has shape {Y.shape}; expected ({n_samples}, n_targets) to go with X")
-    return Y
-
-
-def _check_alphas(alphas: Sequence[float] | np.ndarray) -> np.ndarray:
-    grid = np.unique(np.asarray(alphas, float))
-    if not len(grid) or not np.isfinite(grid).all() or grid[0] <= 0:
-        raise DataError(f"alphas are {list(alphas)}; expected positive finite numbers")
-    return grid
-
-
-def _check_folds(
-    folds: int | Iterable[tuple[np.ndarray, np.ndarray]], n_samples: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    if isinstance(folds, int) and not 2 <= folds <= n_samples:
-        raise DataError(f"folds is {folds}; expected 2 to {n_samples} (the number of samples)")
-    given = KFold(folds).split(np.empty(n_samples)) if isinstance(folds, int) else folds
-    pairs = [(np.asarray(train), np.asarray(test)) for train, test in given]
-    if not pairs:
-        raise DataError("folds is empty; give at least one (train, test) pair")
-    for number, (train, test) in enumerate(pairs):
-        if len(train) < 2 or not len(test):
+    @classmethod
+    def of(cls, encoder: RidgeEncoder, layers: Sequence[Any], responses: Any) -> _Plan:
+        if not len(layers):
+            raise DataError("there are no layers; give at least one array of features")
+        checked = [check_features(layer) for layer in layers]
+        n_samples = len(checked[0])
+        if any(len(layer) != n_samples for layer in checked):
             raise DataError(
-                f"fold {number} has {len(train)} training and {len(test)} test samples; it needs both"
+                f"layers have {sorted({len(x) for x in checked})} samples; expected as many in all"
             )
-        if np.intersect1d(train, test).size:
-            raise DataError(f"fold {number} has samples in both training and test; they must be apart")
-    return pairs
+        targets = Targets(responses, n_samples)
+        kinds = {targets.dtype, *(number_type(layer, "X") for layer in checked)}
+        if encoder.block < 1:
+            raise DataError(f"block is {encoder.block}; expected a positive number of targets")
+        return cls(
+            checked,
+            targets,
+            Compute.choose(encoder.device, encoder.threads),
+            "float64" if "float64" in kinds else "float32",
+            check_grid(encoder.alphas),
+            [FoldRows.of(*pair, n_samples) for pair in check_folds(encoder.folds, n_samples)],
+            check_groups(encoder.alpha_per, targets.count),
+            check_metric(encoder.metric),
+            encoder.scale,
+            encoder.block,
+        )
+
+    def fit(self, folder: Path | None) -> Iterator[dict[str, np.ndarray]]:
+        """What is fitted of every layer, in order; mapped to files of `folder` if there is one."""
+        with self.compute.limited():
+            for layers in self._batches():
+                found, parts = zip(*(self._decomposed(layer, folder) for layer in layers), strict=True)
+                fit_targets(parts, self.targets, self.alphas, self.metric, self.groups, self.width)
+                yield from found
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """Layers in groups whose decompositions may be held side by side."""
+        batch: list[Any] = []
+        held = 0
+        for layer in self.layers:
+            rank = min(layer.shape[1], len(layer))
+            size = (len(self.folds) + 1) * 3 * rank**2 * np.dtype(self.dtype).itemsize
+            if batch and held + size > HELD_BYTES:
+                yield batch
+                batch, held = [], 0
+            batch, held = [*batch, layer], held + size
+        yield batch
+
+    def _decomposed(self, layer: Any, folder: Path | None) -> tuple[dict[str, np.ndarray], Decomposed]:
+        features, mean = centre(layer, self.compute, self.dtype)
+        problem = problem_of(features, self.folds, self.compute, self.dtype, scale=self.scale)
+        scorers, solver = decompose_all(problem, self.alphas)
+        basis, count = solver.basis(), self.targets.count
+        shapes = {
+            "x_mean_": ((len(mean),), "float64"),
+            **dict.fromkeys(("y_mean_", "best_alphas_", "cv_scores_", "cv_r_"), ((count,), "float64")),
+            "_basis": (tuple(basis.shape), self.dtype),
+            "_weights": ((count, basis.shape[1]), self.dtype),
+        }
+        if folder is None:
+            found = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+        else:
+            found = storage.create(folder, shapes)
+        found["x_mean_"][:], found["_basis"][:] = mean, host(basis)
+        kept = (found[name] for name in ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_"))
+        return found, Decomposed(problem, scorers, solver, Fitted(*kept))

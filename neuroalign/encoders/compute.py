@@ -1,0 +1,125 @@
+"""Where arrays live, and how many threads work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import array_api_compat.numpy
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from neuroalign.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Array = Any
+"""A numpy array, or a torch tensor; the functions of `xp` take both."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A place to compute in: numpy on the CPU, or torch on any device.
+
+    Attributes
+    ----------
+    xp : module
+        The functions of the array API for arrays of this place.
+    device : torch.device or None
+        None with numpy.
+    threads : int
+        Threads that work at once on the CPU.
+    """
+
+    xp: Any
+    device: Any
+    threads: int
+
+    @classmethod
+    def choose(cls, device: str | None = None, threads: int | None = None) -> Compute:
+        """Numpy where `device` is None, else torch on that device ("cpu", "cuda", "cuda:1").
+
+        Raises
+        ------
+        DataError
+            The device is unknown or not there, or threads is not positive.
+        """
+        if threads is not None and threads < 1:
+            raise DataError(f"threads is {threads}; expected a positive number, or None for all")
+        if device is None:
+            return cls(array_api_compat.numpy, None, threads or _allowed())
+        import array_api_compat.torch as xp
+        import torch
+
+        try:
+            place = torch.device(device)
+            torch.zeros(1, dtype=torch.float64, device=place)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"device is '{device}', which cannot compute in float64 here ({reason})"
+            ) from None
+        return cls(xp, place, threads or torch.get_num_threads())
+
+    def put(self, array: Any, dtype: str) -> Array:
+        """The array here, contiguous and of a dtype ("float32", "float64", "int64")."""
+        if self.device is None:
+            return np.ascontiguousarray(host(array), dtype)
+        import torch
+
+        source = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+        return source.to(self.device, getattr(torch, dtype)).contiguous()
+
+    def index(self, rows: np.ndarray) -> Array:
+        """Indices here."""
+        return rows if self.device is None else self.put(rows, "int64")
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Results in the order of the items; Python threads share out the work where BLAS would idle.
+
+        Many products of moderate size keep cores busier when each runs on a core of its own.
+        """
+        queue = list(items)
+        workers = 1 if self.device is not None else max(1, min(self.threads, len(queue)))
+        with self.limited(workers):
+            if workers == 1:
+                return [function(item) for item in queue]
+            with ThreadPoolExecutor(workers) as pool:
+                return list(pool.map(function, queue))
+
+    @contextmanager
+    def limited(self, workers: int = 1) -> Iterator[None]:
+        """Within, BLAS has its share of the threads; afterwards as many as before."""
+        if self.device is None:
+            with _blas().limit(limits=max(1, self.threads // workers)):
+                yield
+            return
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def host(array: Any) -> np.ndarray:
+    """The array as numpy's, wherever it was."""
+    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The BLAS libraries in use; looking for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _allowed() -> int:
+    """As many threads as BLAS may use now."""
+    return max((library.num_threads for library in _blas().lib_controllers), default=1)

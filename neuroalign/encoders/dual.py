@@ -1,0 +1,172 @@
+"""Ridge by samples: where features outnumber them, all that matters is the kernel X X'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from neuroalign.encoders.compute import Array, Compute
+from neuroalign.encoders.moments import CHUNK, sums_and_squares
+from neuroalign.encoders.rows import FoldRows
+from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat
+from neuroalign.encoders.spectrum import decompose, inverse_deviation
+
+
+@dataclass(frozen=True)
+class BlockRows:
+    """A block of targets beside features that are known by their kernel.
+
+    Attributes
+    ----------
+    responses : array (n_samples, n_targets)
+    """
+
+    responses: Array
+
+
+class DualProblem:
+    """Ridge by samples, with the kernel in float64.
+
+    Parameters
+    ----------
+    features : array (n_samples, n_features)
+        About their means.
+    folds : sequence of FoldRows
+    compute : Compute
+    dtype : {"float32", "float64"}
+        Of products with targets.
+    bands : sequence of int arrays, optional
+        Columns of every band.
+    scale : bool
+        Divide every feature by its standard deviation in the training samples. The kernel is then formed
+        anew for every fold.
+    """
+
+    def __init__(
+        self,
+        features: Array,
+        folds: Sequence[FoldRows],
+        compute: Compute,
+        dtype: Dtype,
+        bands: Sequence[np.ndarray] | None = None,
+        scale: bool = False,
+    ) -> None:
+        self.compute, self.dtype, self.n_folds = compute, dtype, len(folds)
+        self._features, self._folds, self._scale = features, folds, scale
+        self._bands = [np.arange(features.shape[1])] if bands is None else list(bands)
+        self._kernels = [] if scale else [kernel(self._columns(band)) for band in self._bands]
+
+    def block(self, responses: Array) -> BlockRows:
+        """Keep the targets (n_samples, n_targets): their products differ from fold to fold."""
+        return BlockRows(responses)
+
+    def scorer(self, fold: int, alphas: Array, weights: np.ndarray | None = None) -> DualScorer:
+        """Decompose the training samples of a fold; `alphas` ascending, `weights` one per band."""
+        rows = self._folds[fold]
+        total = self._kernel(self._factors(rows.train, weights))
+        return DualScorer(total, rows, self.compute, alphas, self.dtype)
+
+    def solver(self, weights: np.ndarray | None = None) -> DualSolver:
+        """Decompose all samples."""
+        factors = self._factors(np.arange(len(self._features)), weights)
+        return DualSolver(self._kernel(factors), self._features, factors, self.dtype)
+
+    def _columns(self, band: np.ndarray) -> Array:
+        if len(band) == self._features.shape[1]:
+            return self._features
+        return self.compute.xp.take(self._features, self.compute.index(band), axis=1)
+
+    def _factors(self, train: np.ndarray, weights: np.ndarray | None) -> Array:
+        """What the square of every feature is multiplied by (n_features,)."""
+        xp = self.compute.xp
+        each = np.ones(self._features.shape[1])
+        for band, weight in zip(self._bands, [] if weights is None else weights, strict=False):
+            each[band] = weight
+        factors = self.compute.put(each, "float64")
+        if self._scale:
+            rows = xp.take(self._features, self.compute.index(train), axis=0)
+            factors = factors * inverse_deviation(xp.var(xp.astype(rows, xp.float64), axis=0)) ** 2
+        return factors
+
+    def _kernel(self, factors: Array) -> Array:
+        """The kernel of all samples with features multiplied by the roots of the factors."""
+        xp = self.compute.xp
+        if self._scale:
+            return kernel(self._features * xp.astype(xp.sqrt(factors), self._features.dtype))
+        total = None
+        for band, part in zip(self._bands, self._kernels, strict=True):
+            weight = float(factors[int(band[0])]) if len(band) else 0.0
+            if weight:
+                total = weight * part if total is None else total + weight * part
+        return 0.0 * self._kernels[0] if total is None else total
+
+
+class DualScorer:
+    """One fold by samples."""
+
+    def __init__(self, total: Array, rows: FoldRows, compute: Compute, alphas: Array, dtype: Dtype) -> None:
+        xp = array_namespace(total)
+        kind = getattr(xp, dtype)
+        self._dtype = dtype
+        self._train, self._test = compute.index(rows.train), compute.index(rows.test)
+        columns = xp.take(total, self._train, axis=1)
+        inner, across = xp.take(columns, self._train, axis=0), xp.take(columns, self._test, axis=0)
+        centre = xp.mean(inner, axis=0)
+        inner = inner - centre - centre[:, None] + xp.mean(centre)
+        values, vectors = decompose(inner)
+        carry = (across - xp.mean(across, axis=1, keepdims=True) - centre + xp.mean(centre)) @ vectors
+        sums = xp.sum(carry, axis=0)
+        explicit = forms_predictions(len(alphas), *carry.shape)
+        moment = None if explicit else carry.T @ carry
+        self._grid = GridScorer(values, moment, sums, alphas, dtype, carry)
+        self._project, self._carry = xp.astype(vectors.T, kind), xp.astype(carry.T, kind)
+        self._sums = xp.astype(sums, kind)
+
+    def scores(self, block: BlockRows) -> tuple[Array, Array]:
+        """Pearson r and R² on the test samples, each (n_alphas, n_targets)."""
+        xp = array_namespace(block.responses)
+        train = xp.take(block.responses, self._train, axis=0)
+        test = xp.take(block.responses, self._test, axis=0)
+        sums, squares = sums_and_squares(train)
+        mean = sums / len(train)
+        z = without_flat(self._project @ train, sums, squares, len(train))
+        test -= xp.astype(mean, test.dtype)
+        return self._grid.scores(z, self._carry @ test, len(test), *sums_and_squares(test))
+
+
+class DualSolver:
+    """All samples, through their kernel."""
+
+    def __init__(self, total: Array, features: Array, factors: Array, dtype: Dtype) -> None:
+        xp = array_namespace(total)
+        kind = getattr(xp, dtype)
+        centre = xp.mean(total, axis=0)
+        values, vectors = decompose(total - centre - centre[:, None] + xp.mean(centre))
+        self._values, self._vectors = values, xp.astype(vectors, kind)
+        self._features, self._factors = features, xp.astype(factors, kind)
+
+    def solve(self, block: BlockRows, alphas: Array) -> Array:
+        """Weights (rank, n_targets) for one penalty per target."""
+        xp = array_namespace(self._values)
+        z = self._vectors.T @ block.responses
+        return z / xp.astype(self._values[:, None] + alphas, z.dtype)
+
+    def basis(self) -> Array:
+        """The matrix (n_features, rank) that turns what `solve` returns into weights of features."""
+        return self._factors[:, None] * (self._features.T @ self._vectors)
+
+
+def kernel(features: Array) -> Array:
+    """X X' in float64, some columns at a time, so that no float64 copy of all is made."""
+    xp = array_namespace(features)
+    if features.dtype == xp.float64:
+        return features @ features.T
+    columns = max(1, CHUNK // len(features))
+    total = None
+    for start in range(0, features.shape[1], columns):
+        part = xp.astype(features[:, start : start + columns], xp.float64)
+        total = part @ part.T if total is None else total + part @ part.T
+    return total

@@ -1,0 +1,63 @@
+"""Features checked and centred, where they are computed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuroalign.encoders.compute import Array, Compute, host
+from neuroalign.encoders.moments import in_float64
+from neuroalign.encoders.scoring import Dtype
+from neuroalign.encoders.targets import number_type
+from neuroalign.errors import DataError
+
+
+def check_features(features: Any) -> Any:
+    """Features as they are, if they are (n_samples, n_features) numbers.
+
+    Raises
+    ------
+    DataError
+        Another shape, or no numbers.
+    """
+    if not (hasattr(features, "shape") and hasattr(features, "dtype")):
+        features = np.asarray(features)
+    shape = tuple(features.shape)
+    if len(shape) != 2 or 0 in shape:
+        raise DataError(f"X has shape {shape}; expected (n_samples, n_features), neither of them 0")
+    number_type(features, "X")
+    return features
+
+
+def centre(features: Any, compute: Compute, dtype: Dtype) -> tuple[Array, np.ndarray]:
+    """Features about their means, in the dtype, and the means (n_features,) in float64 on the host.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite values.
+    """
+    here = compute.put(features, dtype)
+    mean = sum(rows.sum(0) for rows in in_float64(here)) / len(here)
+    check_finite(here, mean, compute)
+    return here - compute.xp.astype(mean, here.dtype), host(mean)
+
+
+def check_finite(features: Array, total: Array, compute: Compute) -> None:
+    """Refuse features whose `total` over samples shows NaN or infinite values.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite values.
+    """
+    xp = compute.xp
+    if not bool(xp.all(xp.isfinite(total))):
+        wrong = int(xp.sum(xp.astype(~xp.isfinite(features), xp.int64)))
+        what = (
+            f"{wrong} NaN or infinite values; remove or impute them"
+            if wrong
+            else "values too large to add up"
+        )
+        raise DataError(f"X holds {what}")

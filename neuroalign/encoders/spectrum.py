@@ -1,0 +1,44 @@
+"""Eigendecompositions of Gram matrices, ready for the grid of penalties."""
+
+from __future__ import annotations
+
+import numpy as np
+from array_api_compat import array_namespace
+from scipy.linalg import lapack
+
+from neuroalign.encoders.compute import Array, host
+from neuroalign.errors import DataError
+
+
+def decompose(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues (rank,) above rounding error, ascending, and their vectors (n, rank).
+
+    Divide and conquer is fastest; where it does not converge, as happens in rare cases and more often
+    on GPUs, the QR iteration of LAPACK does.
+
+    Raises
+    ------
+    DataError
+        The matrix is not finite: the features are too large to be squared.
+    """
+    xp = array_namespace(matrix)
+    if not bool(xp.all(xp.isfinite(matrix))):
+        raise DataError("the features are too large to be squared in float64; scale them down")
+    try:
+        values, vectors = xp.linalg.eigh(matrix)
+    except (np.linalg.LinAlgError, RuntimeError):
+        slow = lapack.dsyev(host(matrix), lower=1)
+        if slow[2]:
+            raise DataError("the features' Gram matrix has no eigendecomposition; scale them") from None
+        values, vectors = (xp.asarray(part, device=matrix.device) for part in slow[:2])
+    floor = 4 * np.finfo(np.float64).eps * len(matrix) * max(float(values[-1]), 0.0)
+    rank = int(xp.sum(xp.astype(values > floor, xp.int64)))
+    start = len(values) - rank
+    return values[start:], vectors[:, start:]
+
+
+def inverse_deviation(variance: Array) -> Array:
+    """What features are multiplied by to have unit variance; 1 where they do not vary."""
+    xp = array_namespace(variance)
+    varies = variance > np.finfo(np.float64).eps * xp.max(variance)
+    return 1.0 / xp.sqrt(xp.where(varies, variance, 1.0))
