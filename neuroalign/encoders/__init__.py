@@ -7,18 +7,26 @@ RidgeEncoder(alphas=[1.0, 10.0])
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neuroalign.encoders.banded import BandedRidgeEncoder
+    from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between
     from neuroalign.encoders.ridge import RidgeEncoder
 
-__all__ = ["RidgeEncoder"]
+__all__ = ["BandedRidgeEncoder", "LaggedRidgeEncoder", "RidgeEncoder", "lags_between"]
+
+_MODULES = {
+    "BandedRidgeEncoder": "banded",
+    "LaggedRidgeEncoder": "lagged",
+    "RidgeEncoder": "ridge",
+    "lags_between": "lagged",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import an estimator when it is first asked for."""
-    if name == "RidgeEncoder":
-        from neuroalign.encoders.ridge import RidgeEncoder
-
-        return RidgeEncoder
+    if name in _MODULES:
+        return getattr(import_module(f"neuroalign.encoders.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import array_api_compat.numpy
 import numpy as np
+from array_api_compat import array_namespace
 from threadpoolctl import ThreadpoolController
 
 from neuroalign.errors import DataError
@@ -34,22 +35,32 @@ class Compute:
         None with numpy.
     threads : int
         Threads that work at once on the CPU.
+    scoring : str or None
+        The dtype of large products that only choose among models; None is that of the data.
     """
 
     xp: Any
     device: Any
     threads: int
+    scoring: str | None = None
 
     @classmethod
-    def choose(cls, device: str | None = None, threads: int | None = None) -> Compute:
+    def choose(
+        cls, device: str | None = None, threads: int | None = None, scoring: str | None = None
+    ) -> Compute:
         """Numpy where `device` is None, else torch on that device ("cpu", "cuda", "cuda:1").
 
         Raises
         ------
         DataError
-            The device is unknown or not there, or threads is not positive.
+            The device is unknown or not there, threads is not positive, or scoring is not "bfloat16" or is
+            so without torch.
         """
-        if threads is not None and threads < 1:
+        if scoring not in (None, "bfloat16"):
+            raise DataError(f"scoring is '{scoring}'; expected None or 'bfloat16'")
+        if scoring and device is None:
+            raise DataError("scoring in bfloat16 needs torch; set device to 'cpu' or 'cuda'")
+        if threads is not None and not (isinstance(threads, int | np.integer) and threads >= 1):
             raise DataError(f"threads is {threads}; expected a positive number, or None for all")
         if device is None:
             return cls(array_api_compat.numpy, None, threads or _allowed())
@@ -58,13 +69,13 @@ class Compute:
 
         try:
             place = torch.device(device)
-            torch.zeros(1, dtype=torch.float64, device=place)
+            torch.zeros(1, dtype=torch.float64, device=place).item()
         except (RuntimeError, AssertionError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"device is '{device}', which cannot compute in float64 here ({reason})"
             ) from None
-        return cls(xp, place, threads or torch.get_num_threads())
+        return cls(xp, place, threads or torch.get_num_threads(), scoring)
 
     def put(self, array: Any, dtype: str) -> Array:
         """The array here, contiguous and of a dtype ("float32", "float64", "int64")."""
@@ -72,20 +83,29 @@ class Compute:
             return np.ascontiguousarray(host(array), dtype)
         import torch
 
-        source = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+        source = array
+        if not isinstance(array, torch.Tensor):
+            values = np.asarray(array)
+            known = values.dtype.isnative and values.dtype.itemsize <= 8
+            source = torch.from_numpy(np.require(values, None if known else dtype, ["C", "W"]))
         return source.to(self.device, getattr(torch, dtype)).contiguous()
 
     def index(self, rows: np.ndarray) -> Array:
         """Indices here."""
         return rows if self.device is None else self.put(rows, "int64")
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], at_once: int | None = None
+    ) -> list[Result]:
         """Results in the order of the items; Python threads share out the work where BLAS would idle.
 
-        Many products of moderate size keep cores busier when each runs on a core of its own.
+        Many products of moderate size keep cores busier when each runs on a core of its own. `at_once`
+        bounds how many do, where each takes much memory.
         """
         queue = list(items)
-        workers = 1 if self.device is not None else max(1, min(self.threads, len(queue)))
+        workers = (
+            1 if self.device is not None else max(1, min(self.threads, len(queue), at_once or len(queue)))
+        )
         with self.limited(workers):
             if workers == 1:
                 return [function(item) for item in queue]
@@ -109,9 +129,20 @@ class Compute:
             torch.set_num_threads(before)
 
 
+def times(left: Array, right: Array) -> Array:
+    """The product in the dtype of `left`, given back in that of `right`."""
+    if left.dtype == right.dtype:
+        return left @ right
+    xp = array_namespace(right)
+    return xp.astype(left @ xp.astype(right, left.dtype), right.dtype)
+
+
 def host(array: Any) -> np.ndarray:
-    """The array as numpy's, wherever it was."""
-    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+    """The array as numpy's, which has no bfloat16, wherever it was."""
+    if not hasattr(array, "detach"):
+        return np.asarray(array)
+    array = array.detach().cpu()
+    return np.asarray(array.float() if str(array.dtype) == "torch.bfloat16" else array)
 
 
 @cache

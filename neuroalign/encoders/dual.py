@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.compute import Array, Compute
-from neuroalign.encoders.moments import CHUNK, sums_and_squares
+from neuroalign.encoders.compute import Array, Compute, times
+from neuroalign.encoders.moments import CHUNK, products, sums_and_squares
 from neuroalign.encoders.rows import FoldRows
-from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat
-from neuroalign.encoders.spectrum import decompose, inverse_deviation
+from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat, without_still
+from neuroalign.encoders.spectrum import decompose, delicate, inverse_deviation
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class DualProblem:
         scale: bool = False,
     ) -> None:
         self.compute, self.dtype, self.n_folds = compute, dtype, len(folds)
+        self.order = len(features)
         self._features, self._folds, self._scale = features, folds, scale
         self._bands = [np.arange(features.shape[1])] if bands is None else list(bands)
         self._kernels = [] if scale else [kernel(self._columns(band)) for band in self._bands]
@@ -88,14 +90,16 @@ class DualProblem:
         factors = self.compute.put(each, "float64")
         if self._scale:
             rows = xp.take(self._features, self.compute.index(train), axis=0)
-            factors = factors * inverse_deviation(xp.var(xp.astype(rows, xp.float64), axis=0)) ** 2
+            rows = xp.astype(rows, xp.float64)
+            scale = inverse_deviation(xp.var(rows, axis=0), xp.mean(rows * rows, axis=0))
+            factors = factors * scale**2
         return factors
 
     def _kernel(self, factors: Array) -> Array:
         """The kernel of all samples with features multiplied by the roots of the factors."""
         xp = self.compute.xp
         if self._scale:
-            return kernel(self._features * xp.astype(xp.sqrt(factors), self._features.dtype))
+            return kernel(self._features, xp.sqrt(factors))
         total = None
         for band, part in zip(self._bands, self._kernels, strict=True):
             weight = float(factors[int(band[0])]) if len(band) else 0.0
@@ -109,21 +113,19 @@ class DualScorer:
 
     def __init__(self, total: Array, rows: FoldRows, compute: Compute, alphas: Array, dtype: Dtype) -> None:
         xp = array_namespace(total)
-        kind = getattr(xp, dtype)
-        self._dtype = dtype
-        self._train, self._test = compute.index(rows.train), compute.index(rows.test)
+        low = getattr(xp, compute.scoring or dtype)
+        self._dtype, self._train, self._test = dtype, compute.index(rows.train), compute.index(rows.test)
         columns = xp.take(total, self._train, axis=1)
         inner, across = xp.take(columns, self._train, axis=0), xp.take(columns, self._test, axis=0)
         centre = xp.mean(inner, axis=0)
         inner = inner - centre - centre[:, None] + xp.mean(centre)
-        values, vectors = decompose(inner)
+        values, vectors = _decompose_centred(inner)
         carry = (across - xp.mean(across, axis=1, keepdims=True) - centre + xp.mean(centre)) @ vectors
         sums = xp.sum(carry, axis=0)
         explicit = forms_predictions(len(alphas), *carry.shape)
         moment = None if explicit else carry.T @ carry
         self._grid = GridScorer(values, moment, sums, alphas, dtype, carry)
-        self._project, self._carry = xp.astype(vectors.T, kind), xp.astype(carry.T, kind)
-        self._sums = xp.astype(sums, kind)
+        self._project, self._carry = xp.astype(vectors.T, low), xp.astype(carry.T, low)
 
     def scores(self, block: BlockRows) -> tuple[Array, Array]:
         """Pearson r and R² on the test samples, each (n_alphas, n_targets)."""
@@ -132,9 +134,11 @@ class DualScorer:
         test = xp.take(block.responses, self._test, axis=0)
         sums, squares = sums_and_squares(train)
         mean = sums / len(train)
-        z = without_flat(self._project @ train, sums, squares, len(train))
+        z = without_flat(times(self._project, train), sums, squares, len(train), self._dtype)
         test -= xp.astype(mean, test.dtype)
-        return self._grid.scores(z, self._carry @ test, len(test), *sums_and_squares(test))
+        sums, about = sums_and_squares(test)
+        about = without_still(about, about + len(test) / len(train) * squares, self._dtype)
+        return self._grid.scores(z, times(self._carry, test), len(test), sums, about)
 
 
 class DualSolver:
@@ -144,9 +148,9 @@ class DualSolver:
         xp = array_namespace(total)
         kind = getattr(xp, dtype)
         centre = xp.mean(total, axis=0)
-        values, vectors = decompose(total - centre - centre[:, None] + xp.mean(centre))
+        values, vectors = _decompose_centred(total - centre - centre[:, None] + xp.mean(centre))
         self._values, self._vectors = values, xp.astype(vectors, kind)
-        self._features, self._factors = features, xp.astype(factors, kind)
+        self._features, self._factors, self._fine = features, factors, vectors
 
     def solve(self, block: BlockRows, alphas: Array) -> Array:
         """Weights (rank, n_targets) for one penalty per target."""
@@ -154,19 +158,39 @@ class DualSolver:
         z = self._vectors.T @ block.responses
         return z / xp.astype(self._values[:, None] + alphas, z.dtype)
 
-    def basis(self) -> Array:
-        """The matrix (n_features, rank) that turns what `solve` returns into weights of features."""
-        return self._factors[:, None] * (self._features.T @ self._vectors)
+    def dual(self, solved: Array) -> Array:
+        """Dual weights (n_samples, n_targets), in float64, of what `solve` returns."""
+        return self._fine @ array_namespace(solved).astype(solved, self._fine.dtype)
+
+    def basis(self, least: float = math.inf) -> Array:
+        """The matrix (n_features, rank) that turns what `solve` returns into weights of features.
+
+        In float64 where penalties as small as `least` need it.
+        """
+        xp = array_namespace(self._values)
+        vectors = self._fine if delicate(self._values, least) else self._vectors
+        return xp.astype(self._factors, vectors.dtype)[:, None] * products(self._features, vectors)
 
 
-def kernel(features: Array) -> Array:
-    """X X' in float64, some columns at a time, so that no float64 copy of all is made."""
+def _decompose_centred(centred: Array) -> tuple[Array, Array]:
+    """Eigenvalues and vectors of a centred kernel; the vectors sum to 0 to the last digit."""
+    values, vectors = decompose(centred)
+    return values, vectors - array_namespace(vectors).mean(vectors, axis=0)
+
+
+def kernel(features: Array, factors: Array | None = None) -> Array:
+    """X X' in float64, some columns at a time, so that no float64 copy of all is made.
+
+    `factors` (n_features,), if given, multiply the features.
+    """
     xp = array_namespace(features)
-    if features.dtype == xp.float64:
+    if features.dtype == xp.float64 and factors is None:
         return features @ features.T
     columns = max(1, CHUNK // len(features))
-    total = None
+    total = 0.0
     for start in range(0, features.shape[1], columns):
         part = xp.astype(features[:, start : start + columns], xp.float64)
-        total = part @ part.T if total is None else total + part @ part.T
+        if factors is not None:
+            part = part * factors[start : start + columns]
+        total = total + part @ part.T
     return total

@@ -21,11 +21,16 @@ def check_features(features: Any) -> Any:
     DataError
         Another shape, or no numbers.
     """
+    if hasattr(features, "toarray"):
+        raise DataError("X is sparse, which is not supported; give X.toarray()")
     if not (hasattr(features, "shape") and hasattr(features, "dtype")):
         features = np.asarray(features)
     shape = tuple(features.shape)
-    if len(shape) != 2 or 0 in shape:
-        raise DataError(f"X has shape {shape}; expected (n_samples, n_features), neither of them 0")
+    if len(shape) != 2:
+        raise DataError(f"X has shape {shape}; expected (n_samples, n_features). Reshape your data")
+    if 0 in shape:
+        what = "feature(s)" if shape[0] else "sample(s)"
+        raise DataError(f"X has 0 {what} (shape={shape}) while a minimum of 1 is required.")
     number_type(features, "X")
     return features
 

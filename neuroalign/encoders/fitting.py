@@ -16,6 +16,9 @@ from neuroalign.errors import DataError
 
 Metric = Literal["r2", "r"]
 
+WORK_BYTES, WORK_MATRICES = 2**29, 6
+"""What decompositions side by side may take, and how many matrices of its size each takes."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -49,7 +52,8 @@ def decompose_all(problem: Problem, alphas: np.ndarray) -> tuple[list[Scorer], S
     """Every fold and the whole decomposed, side by side."""
     grid = problem.compute.put(alphas, "float64")
     tasks: list[Callable[[], Any]] = [partial(problem.scorer, fold, grid) for fold in range(problem.n_folds)]
-    *scorers, solver = problem.compute.map(lambda task: task(), [*tasks, problem.solver])
+    at_once = max(1, WORK_BYTES // (8 * WORK_MATRICES * problem.order**2))
+    *scorers, solver = problem.compute.map(lambda task: task(), [*tasks, problem.solver], at_once)
     return scorers, solver
 
 
@@ -178,10 +182,27 @@ def check_grid(alphas: Any) -> np.ndarray:
     DataError
         None, or one that is not a positive finite number.
     """
-    grid = np.unique(np.asarray(alphas, float))
+    try:
+        grid = np.unique(np.asarray(alphas, float))
+    except (TypeError, ValueError):
+        grid = np.empty(0)
     if not len(grid) or not np.isfinite(grid).all() or grid[0] <= 0:
-        raise DataError(f"alphas are {np.asarray(alphas).tolist()}; expected positive finite numbers")
+        found = " ".join(str(alphas).split())
+        raise DataError(f"alphas are {found}; expected positive finite numbers")
     return grid
+
+
+def check_block(block: Any) -> int:
+    """The number of targets to compute at once.
+
+    Raises
+    ------
+    DataError
+        No positive whole number.
+    """
+    if not isinstance(block, int | np.integer) or block < 1:
+        raise DataError(f"block is {block}; expected a positive whole number of targets")
+    return int(block)
 
 
 def check_groups(alpha_per: Any, n_targets: int) -> np.ndarray | None:

@@ -13,8 +13,8 @@ from neuroalign.arrays import replacing
 from neuroalign.encoders import store
 from neuroalign.encoders.compute import Compute, host
 from neuroalign.encoders.features import check_features, check_finite
-from neuroalign.encoders.fitting import Metric
-from neuroalign.encoders.targets import Targets
+from neuroalign.encoders.fitting import Metric, check_metric
+from neuroalign.encoders.targets import Targets, number_type
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson, r_squared
 
@@ -45,7 +45,7 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def coef_(self) -> np.ndarray:
         """Weights (n_features, n_targets)."""
         check_is_fitted(self, "x_mean_")
-        return self._basis @ self._weights.T
+        return self._basis.astype(self._weights.dtype, copy=False) @ self._weights.T
 
     @property
     def intercept_(self) -> np.ndarray:
@@ -62,25 +62,32 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        kind = str(self._weights.dtype)
-        compute = Compute.choose(self.device, self.threads)
-        here = compute.put(X, str(np.result_type(host(X[:0]).dtype, np.float32)))
-        here = here - compute.put(self.x_mean_, kind)
+        compute, kind = Compute.choose(self.device, self.threads), number_type(X, "X")
+        here, mean = compute.put(X, kind), self.x_mean_.astype(kind)
+        here = here - compute.put(mean, kind)
         check_finite(here, compute.xp.sum(here), compute)
-        weights, basis = (compute.put(part, kind) for part in (self._weights, self._basis))
+        weights, basis = (compute.put(part, str(part.dtype)) for part in (self._weights, self._basis))
+        rounded = compute.put(mean - self.x_mean_, str(self._basis.dtype))
         with compute.limited():
-            predicted = (compute.xp.astype(here, weights.dtype) @ basis) @ weights.T
-        predicted = host(predicted) + self.y_mean_.astype(kind)
+            inside = compute.xp.astype(here, basis.dtype) @ basis + rounded @ basis
+            predicted = compute.xp.astype(inside, weights.dtype) @ weights.T
+        predicted = host(predicted) + self.y_mean_.astype(self._weights.dtype)
         return predicted[:, 0] if self._single else predicted
 
     def score(self, X: Any, Y: Any, metric: Metric = "r") -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
-        predicted = self.predict(X).reshape(len(X), -1)
-        Targets(Y, len(X))
-        observed = host(Y).reshape(len(X), -1)
-        if metric == "r":
+        return self._scored(self.predict(X), Y, metric)
+
+    def _scored(self, predicted: np.ndarray, Y: Any, metric: Metric) -> np.ndarray:
+        """Score per target (n_targets,) of predictions that have been made."""
+        n_samples = len(predicted)
+        count = Targets(Y, n_samples).count
+        predicted, observed = predicted.reshape(n_samples, -1), host(Y).reshape(n_samples, -1)
+        if count != predicted.shape[1]:
+            raise DataError(f"Y has {count} targets; expected the {predicted.shape[1]} that were fitted")
+        if check_metric(metric) == "r":
             return pearson(predicted, observed)
-        return r_squared(predicted, observed, observed.mean(axis=0))
+        return r_squared(predicted, observed, observed.mean(axis=0, dtype=np.float64))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted encoder to a folder: `encoder.json` and `weights.safetensors`."""
@@ -104,7 +111,10 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         settings, arrays = store.load(path, cls.__name__, cls._fitted)
         single = bool(settings.pop("single", False))
-        encoder = cls(**settings)
+        try:
+            encoder = cls(**settings)
+        except TypeError as error:
+            raise DataError(f"{path}: not a saved {cls.__name__} ({error})") from None
         encoder._take(arrays, single)
         return encoder
 
@@ -117,10 +127,11 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _settings(self, single: bool) -> dict[str, Any]:
         """Parameters as JSON has them; folds of its own do not outlive the fit."""
-        parameters = {
-            name: np.asarray(value).tolist() if isinstance(value, np.ndarray | tuple | range) else value
-            for name, value in self.get_params().items()
-        }
-        if not isinstance(parameters["folds"], int):
+        parameters = self.get_params()
+        if not isinstance(parameters["folds"], int | np.integer):
             del parameters["folds"]
+        plain = (np.ndarray, np.generic, list, tuple, range)
+        for name, value in parameters.items():
+            if isinstance(value, plain):
+                parameters[name] = np.asarray(value).tolist()
         return {**parameters, "single": single}

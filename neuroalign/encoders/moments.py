@@ -51,8 +51,10 @@ class Moments:
 
     def about(self, mean: Array) -> Array:
         """The Gram matrix of features from which `mean` (n_features,) was subtracted."""
-        cross = self.sums[:, None] * mean
-        return self.gram - cross - cross.T + self.count * (mean[:, None] * mean)
+        half = mean[:, None] * (self.sums - self.count / 2 * mean)
+        centred = self.gram - half
+        centred -= half.T
+        return centred
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class TargetMoments:
 
     @classmethod
     def of(cls, features: Array, responses: Array) -> TargetMoments:
-        """Moments of samples that stand in the same rows of both."""
-        return cls(features.T @ responses, *sums_and_squares(responses))
+        """Moments of samples that stand in the same rows of both, in the dtype of the responses."""
+        return cls(products(features, responses), *sums_and_squares(responses))
 
     def __add__(self, other: TargetMoments) -> TargetMoments:
         return TargetMoments(self.cross + other.cross, self.sums + other.sums, self.squares + other.squares)
@@ -89,10 +91,21 @@ class TargetMoments:
 
 
 def sums_and_squares(responses: Array) -> tuple[Array, Array]:
-    """Σy and Σy² per target, as float64."""
+    """Σy and Σy² per target, summed in float64: what is left after subtractions is not rounding error."""
     xp = array_namespace(responses)
-    squares = xp.sum(responses * responses, axis=0)
-    return xp.astype(xp.sum(responses, axis=0), xp.float64), xp.astype(squares, xp.float64)
+    squares = xp.sum(responses * responses, axis=0, dtype=xp.float64)
+    return xp.sum(responses, axis=0, dtype=xp.float64), squares
+
+
+def products(features: Array, responses: Array) -> Array:
+    """X'Y, summed in float64 where the responses are."""
+    if features.dtype == responses.dtype:
+        return features.T @ responses
+    total, start = 0.0, 0
+    for rows in in_float64(features):
+        total = total + rows.T @ responses[start : start + len(rows)]
+        start += len(rows)
+    return total
 
 
 def in_float64(features: Array) -> Iterator[Array]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.compute import Array, Compute
+from neuroalign.encoders.compute import Array, Compute, times
 from neuroalign.encoders.moments import Moments, TargetMoments
 from neuroalign.encoders.rows import FoldRows, cover
-from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat
-from neuroalign.encoders.spectrum import decompose, inverse_deviation
+from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat, without_still
+from neuroalign.encoders.spectrum import decompose, delicate, inverse_deviation
 
 
 class Source(Protocol):
@@ -23,13 +24,20 @@ class Source(Protocol):
 
     n_folds: int
 
-    def train(self, fold: int) -> Moments: ...
-    def test(self, fold: int) -> Moments: ...
-    def whole(self) -> Moments: ...
+    def train(self, fold: int) -> Moments:
+        """Of the training samples of a fold."""
+
+    def test(self, fold: int) -> Moments:
+        """Of its test samples."""
+
+    def whole(self) -> Moments:
+        """Of all samples."""
+
     def held(self, fold: int) -> Array | None:
         """The test features (n_test, n_features), or None where they are never formed."""
 
-    def targets(self, responses: Array) -> BlockMoments: ...
+    def targets(self, responses: Array) -> BlockMoments:
+        """Of features and a block of targets (n_samples, n_targets), for every fold."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class BlockMoments:
     responses : array (n_samples, n_targets)
     whole : TargetMoments
         Of all samples.
-    tests, trains : list of TargetMoments
+    trains, tests : sequence of TargetMoments
         Of every fold.
     held : list of arrays (n_test, n_targets)
         The test responses of every fold.
@@ -49,8 +57,8 @@ class BlockMoments:
 
     responses: Array
     whole: TargetMoments
-    trains: list[TargetMoments]
-    tests: list[TargetMoments]
+    trains: Sequence[TargetMoments]
+    tests: Sequence[TargetMoments]
     held: list[Array]
 
 
@@ -69,32 +77,41 @@ class RowSource:
         self._features, self._folds = features, folds
         self._cover = cover(folds, len(features))
         self._held = [features[fold.held] for fold in folds]
-        self._tests = compute.map(Moments.of, self._held)
-        self._whole = reduce(add, self._tests) if self._cover else Moments.of(features)
+        # Fewer samples than features: their moments are larger than they are, and quickly formed again.
+        self._keep = all(held.shape[0] >= held.shape[1] for held in self._held)
+        self._tests = compute.map(Moments.of, self._held) if self._keep else []
+        self._whole = reduce(add, self._tests) if self._keep and self._cover else Moments.of(features)
         self.n_folds = len(folds)
 
     def whole(self) -> Moments:
+        """Of all samples."""
         return self._whole
 
     def test(self, fold: int) -> Moments:
-        return self._tests[fold]
+        """Of the test samples of a fold."""
+        return self._tests[fold] if self._keep else Moments.of(self._held[fold])
 
     def held(self, fold: int) -> Array:
+        """The test features (n_test, n_features)."""
         return self._held[fold]
 
     def train(self, fold: int) -> Moments:
+        """Of the training samples of a fold, by subtraction where that is possible."""
         rows = self._folds[fold]
         if not rows.apart:
             return Moments.of(self._features[rows.train])
-        left = self._whole - self._tests[fold]
+        left = self._whole - self.test(fold)
         return left if rows.gap is None else left - Moments.of(self._features[rows.gap])
 
     def targets(self, responses: Array) -> BlockMoments:
+        """Of features and a block of targets (n_samples, n_targets), in one pass over these."""
         held = [responses[fold.held] for fold in self._folds]
         tests = [TargetMoments.of(*sides) for sides in zip(self._held, held, strict=True)]
         whole = reduce(add, tests) if self._cover else TargetMoments.of(self._features, responses)
-        trains = [self._train(*each, responses, whole) for each in zip(self._folds, tests, strict=True)]
-        return BlockMoments(responses, whole, trains, tests, held)
+        trains = [
+            partial(self._train, *each, responses, whole) for each in zip(self._folds, tests, strict=True)
+        ]
+        return BlockMoments(responses, whole, _WhenAsked(trains), tests, held)
 
     def _train(
         self, rows: FoldRows, test: TargetMoments, responses: Array, whole: TargetMoments
@@ -105,6 +122,19 @@ class RowSource:
         if rows.gap is None:
             return left
         return left - TargetMoments.of(self._features[rows.gap], responses[rows.gap])
+
+
+class _WhenAsked(Sequence[TargetMoments]):
+    """Moments formed by subtraction each time they are asked for: cheaper than kept."""
+
+    def __init__(self, parts: Sequence[Callable[[], TargetMoments]]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, fold: Any) -> Any:
+        return self._parts[fold]()
 
 
 class PrimalProblem:
@@ -132,19 +162,22 @@ class PrimalProblem:
         scale: bool = False,
     ) -> None:
         self.compute, self.dtype, self.n_folds = compute, dtype, source.n_folds
+        self.order = len(source.whole().sums)
         self._source, self._bands, self._scale = source, bands, scale
 
     def block(self, responses: Array) -> BlockMoments:
+        """Take in targets (n_samples, n_targets), about their means, in the dtype of the problem."""
         return self._source.targets(responses)
 
     def scorer(self, fold: int, alphas: Array, weights: np.ndarray | None = None) -> PrimalScorer:
-        train, test = self._source.train(fold), self._source.test(fold)
-        eigen = _PrimalEigen(train, self._factors(train, weights))
-        return PrimalScorer(fold, eigen, train.count, test, self._source.held(fold), alphas, self.dtype)
+        """Decompose the training samples of a fold; `alphas` ascending, `weights` one per band."""
+        eigen = eigenbasis(self._source.train(fold), partial(self._factors, weights=weights))
+        return PrimalScorer(self, self._source, fold, eigen, alphas)
 
     def solver(self, weights: np.ndarray | None = None) -> PrimalSolver:
-        whole = self._source.whole()
-        return PrimalSolver(_PrimalEigen(whole, self._factors(whole, weights)), self.dtype)
+        """Decompose all samples."""
+        eigen = eigenbasis(self._source.whole(), partial(self._factors, weights=weights))
+        return PrimalSolver(eigen, self._source, self.dtype)
 
     def _factors(self, train: Moments, weights: np.ndarray | None) -> Array | None:
         """What every feature is multiplied by, or None for 1."""
@@ -157,90 +190,122 @@ class PrimalProblem:
             factors = self.compute.put(each, "float64")
         if self._scale:
             variance = xp.linalg.diagonal(train.gram) / train.count - (train.sums / train.count) ** 2
-            scale = inverse_deviation(variance)
+            whole = self._source.whole()
+            scale = inverse_deviation(variance, xp.linalg.diagonal(whole.gram) / whole.count)
             factors = scale if factors is None else factors * scale
         return factors
 
 
-class _PrimalEigen:
-    """The eigenbasis of the centred, scaled Gram matrix: vectors already carry the scaling."""
+@dataclass(frozen=True)
+class Eigenbasis:
+    """Of a centred, scaled Gram matrix.
 
-    def __init__(self, train: Moments, factors: Array | None) -> None:
-        self.mean = train.sums / train.count
-        gram = train.about(self.mean)
-        if factors is not None:
-            gram = factors[:, None] * gram * factors
-        self.values, self.vectors = decompose(gram)
-        if factors is not None:
-            self.vectors = factors[:, None] * self.vectors
+    Attributes
+    ----------
+    count : int
+        Number of samples.
+    mean : array (n_features,)
+    values : array (rank,)
+    vectors : array (n_features, rank)
+        Carrying the scaling already.
+    """
 
-    def project(self, moments: TargetMoments, project: Array, mean: Array) -> Array:
-        """Vectors' times Σ (x − x̄) y for a block of targets, in the dtype of `project`."""
-        xp = array_namespace(project)
-        out = project @ moments.cross
-        out -= mean[:, None] * xp.astype(moments.sums, project.dtype)
-        return out
+    count: int
+    mean: Array
+    values: Array
+    vectors: Array
+
+
+def eigenbasis(moments: Moments, factors_of: Callable[[Moments], Array | None]) -> Eigenbasis:
+    """Decompose what is known of some samples, with features multiplied by factors."""
+    count, mean, factors = moments.count, moments.sums / moments.count, factors_of(moments)
+    gram = moments.about(mean)
+    del moments  # as large as what comes
+    if factors is not None:
+        gram *= factors
+        gram *= factors[:, None]
+    values, vectors = decompose(gram)
+    if factors is not None:
+        vectors = factors[:, None] * vectors
+    return Eigenbasis(count, mean, values, vectors)
+
+
+def projected(moments: TargetMoments, project: Array, mean: Array) -> Array:
+    """Vectors' times Σ (x − x̄) y for a block of targets."""
+    xp = array_namespace(project)
+    out = times(project, moments.cross)
+    out -= mean[:, None] * xp.astype(moments.sums, out.dtype)
+    return out
 
 
 class PrimalScorer:
     """One fold by features."""
 
     def __init__(
-        self,
-        fold: int,
-        eigen: _PrimalEigen,
-        n_train: int,
-        test: Moments,
-        held: Array | None,
-        alphas: Array,
-        dtype: Dtype,
+        self, problem: PrimalProblem, source: Source, fold: int, eigen: Eigenbasis, alphas: Array
     ) -> None:
-        xp = array_namespace(eigen.values)
-        kind = getattr(xp, dtype)
-        vectors, rank = eigen.vectors, len(eigen.values)
-        self._fold, self._eigen, self._dtype = fold, eigen, dtype
-        self._n_train, self._n_test = n_train, test.count
-        sums = (test.sums - test.count * eigen.mean) @ vectors
-        moment = carry = None
-        if held is not None and test.count < len(vectors):
+        xp = problem.compute.xp
+        kind, low = getattr(xp, problem.dtype), getattr(xp, problem.compute.scoring or problem.dtype)
+        vectors, held, carry = eigen.vectors, source.held(fold), None
+        if held is not None and held.shape[0] < held.shape[1]:
             carry = xp.astype(held, xp.float64) @ vectors - eigen.mean @ vectors
-        if carry is None or not forms_predictions(len(alphas), test.count, rank):
-            moment = carry.T @ carry if carry is not None else vectors.T @ (test.about(eigen.mean) @ vectors)
-        self._grid = GridScorer(eigen.values, moment, sums, alphas, dtype, carry)
-        self._project = xp.astype(vectors.T, kind)
+            count, sums, moment = len(held), xp.sum(carry, axis=0), None
+            if not forms_predictions(len(alphas), *carry.shape):
+                moment = carry.T @ carry
+        else:
+            test = source.test(fold)
+            count, sums = test.count, (test.sums - test.count * eigen.mean) @ vectors
+            moment = vectors.T @ (test.about(eigen.mean) @ vectors)
+        self._fold, self._dtype = fold, problem.dtype
+        self._n_train, self._n_test = eigen.count, count
+        self._grid = GridScorer(eigen.values, moment, sums, alphas, problem.dtype, carry)
+        self._project = xp.astype(vectors.T, low)
         self._mean, self._sums = xp.astype(eigen.mean @ vectors, kind), xp.astype(sums, kind)
-        self._carry = None if carry is None else xp.astype(carry.T, kind)
+        self._carry = None if carry is None else xp.astype(carry.T, low)
 
     def scores(self, block: BlockMoments) -> tuple[Array, Array]:
         """Pearson r and R² on the test samples, each (n_alphas, n_targets)."""
         train, test = block.trains[self._fold], block.tests[self._fold]
         xp = array_namespace(train.cross)
-        z = self._eigen.project(train, self._project, self._mean)
-        z = without_flat(z, train.sums, train.squares, self._n_train)
+        z = projected(train, self._project, self._mean)
+        z = without_flat(z, train.sums, train.squares, self._n_train, self._dtype, block.whole.squares)
         mean = train.sums / self._n_train
         if self._carry is not None:
-            c = self._carry @ block.held[self._fold]
+            c = times(self._carry, block.held[self._fold])
         else:
-            c = self._eigen.project(test, self._project, self._mean)
+            c = projected(test, self._project, self._mean)
         c -= self._sums[:, None] * xp.astype(mean, c.dtype)
-        return self._grid.scores(z, c, self._n_test, *test.about(mean, self._n_test))
+        sums, squares = test.about(mean, self._n_test)
+        typical = test.squares + self._n_test / self._n_train * train.squares
+        squares = without_still(squares, typical, self._dtype)
+        return self._grid.scores(z, c, self._n_test, sums, squares)
 
 
 class PrimalSolver:
     """All samples by features."""
 
-    def __init__(self, eigen: _PrimalEigen, dtype: Dtype) -> None:
+    def __init__(self, eigen: Eigenbasis, source: Source, dtype: Dtype) -> None:
         xp = array_namespace(eigen.values)
         kind = getattr(xp, dtype)
-        self._eigen, self._vectors = eigen, xp.astype(eigen.vectors, kind)
-        self._mean = xp.astype(eigen.mean @ eigen.vectors, kind)
+        self._eigen, self._source, self._vectors = eigen, source, xp.astype(eigen.vectors, kind)
+        self._mean = eigen.mean @ eigen.vectors
 
     def solve(self, block: BlockMoments, alphas: Array) -> Array:
         """Weights (rank, n_targets) for one penalty per target."""
         xp = array_namespace(self._vectors)
-        z = self._eigen.project(block.whole, self._vectors.T, self._mean)
-        return z / xp.astype(self._eigen.values[:, None] + alphas, z.dtype)
+        kind = self._vectors.dtype
+        z = projected(block.whole, self._vectors.T, xp.astype(self._mean, kind))
+        if kind != xp.float64:
+            coarse = xp.nonzero(delicate(self._eigen.values, alphas))[0]
+            if len(coarse):
+                fine = xp.astype(xp.take(block.responses, coarse, axis=1), xp.float64)
+                moments = self._source.targets(fine).whole
+                z[:, coarse] = xp.astype(projected(moments, self._eigen.vectors.T, self._mean), kind)
+        return z / xp.astype(self._eigen.values[:, None] + alphas, kind)
 
-    def basis(self) -> Array:
-        """The matrix (n_features, rank) that turns what `solve` returns into weights of features."""
-        return self._vectors
+    def basis(self, least: float = math.inf) -> Array:
+        """The matrix (n_features, rank) that turns what `solve` returns into weights of features.
+
+        In float64 where penalties as small as `least` need it.
+        """
+        return self._eigen.vectors if delicate(self._eigen.values, least) else self._vectors

@@ -10,6 +10,7 @@ features and targets do not depend on those weights; only eigendecompositions do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -35,8 +36,11 @@ class Solver(Protocol):
     def solve(self, block: Any, alphas: Array) -> Array:
         """Weights (rank, n_targets) for one penalty per target."""
 
-    def basis(self) -> Array:
-        """The matrix (n_features, rank) that turns what `solve` returns into weights of features."""
+    def basis(self, least: float = math.inf) -> Array:
+        """The matrix (n_features, rank) that turns what `solve` returns into weights of features.
+
+        In float64 where penalties as small as `least` need it.
+        """
 
 
 class Problem(Protocol):
@@ -45,6 +49,8 @@ class Problem(Protocol):
     compute: Compute
     dtype: Dtype
     n_folds: int
+    order: int
+    """Rows of the matrices that are decomposed."""
 
     def block(self, responses: Array) -> Any:
         """Take in targets (n_samples, n_targets), about their means, in the dtype of the problem.

@@ -17,6 +17,7 @@ from neuroalign.encoders.fitting import (
     Decomposed,
     Fitted,
     Metric,
+    check_block,
     check_grid,
     check_groups,
     check_metric,
@@ -59,6 +60,9 @@ class RidgeEncoder(LinearEncoder):
         Targets computed at once; bounds the memory.
     device : str, optional
         None computes with numpy; "cpu", "cuda", "cuda:1" with torch.
+    scoring : {"bfloat16"}, optional
+        Choose α by products in bfloat16, on a torch device that is fast at it: scores then err by some
+        1e-3, weights do not.
     threads : int, optional
         CPU threads; as many as BLAS may use by default.
 
@@ -94,6 +98,7 @@ class RidgeEncoder(LinearEncoder):
         alpha_per: Literal["target", "all"] | Sequence | np.ndarray = "target",
         block: int = 512,
         device: str | None = None,
+        scoring: str | None = None,
         threads: int | None = None,
     ) -> None:
         self.alphas = alphas
@@ -103,6 +108,7 @@ class RidgeEncoder(LinearEncoder):
         self.alpha_per = alpha_per
         self.block = block
         self.device = device
+        self.scoring = scoring
         self.threads = threads
 
     def fit(self, X: Any, Y: Any, store: str | Path | None = None) -> RidgeEncoder:
@@ -190,19 +196,17 @@ class _Plan:
             )
         targets = Targets(responses, n_samples)
         kinds = {targets.dtype, *(number_type(layer, "X") for layer in checked)}
-        if encoder.block < 1:
-            raise DataError(f"block is {encoder.block}; expected a positive number of targets")
         return cls(
             checked,
             targets,
-            Compute.choose(encoder.device, encoder.threads),
+            Compute.choose(encoder.device, encoder.threads, encoder.scoring),
             "float64" if "float64" in kinds else "float32",
             check_grid(encoder.alphas),
             [FoldRows.of(*pair, n_samples) for pair in check_folds(encoder.folds, n_samples)],
             check_groups(encoder.alpha_per, targets.count),
             check_metric(encoder.metric),
             encoder.scale,
-            encoder.block,
+            check_block(encoder.block),
         )
 
     def fit(self, folder: Path | None) -> Iterator[dict[str, np.ndarray]]:
@@ -230,17 +234,17 @@ class _Plan:
         features, mean = centre(layer, self.compute, self.dtype)
         problem = problem_of(features, self.folds, self.compute, self.dtype, scale=self.scale)
         scorers, solver = decompose_all(problem, self.alphas)
-        basis, count = solver.basis(), self.targets.count
+        basis, count = host(solver.basis(self.alphas[0])), self.targets.count
         shapes = {
             "x_mean_": ((len(mean),), "float64"),
             **dict.fromkeys(("y_mean_", "best_alphas_", "cv_scores_", "cv_r_"), ((count,), "float64")),
-            "_basis": (tuple(basis.shape), self.dtype),
+            "_basis": (basis.shape, str(basis.dtype)),
             "_weights": ((count, basis.shape[1]), self.dtype),
         }
         if folder is None:
             found = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
         else:
             found = storage.create(folder, shapes)
-        found["x_mean_"][:], found["_basis"][:] = mean, host(basis)
+        found["x_mean_"][:], found["_basis"][:] = mean, basis
         kept = (found[name] for name in ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_"))
         return found, Decomposed(problem, scorers, solver, Fitted(*kept))

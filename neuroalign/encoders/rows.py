@@ -67,11 +67,19 @@ def check_folds(folds: int | Iterable[tuple[np.ndarray, np.ndarray]], n_samples:
     Raises
     ------
     DataError
-        Fewer than two blocks, more than samples, a side that is empty, outside the samples or on both sides.
+        Fewer than two blocks, more than samples, no pairs, a side that is empty, outside the samples or on
+        both sides.
     """
     if isinstance(folds, int | np.integer) and not 2 <= folds <= n_samples:
         raise DataError(f"folds is {folds}; expected 2 to {n_samples} (n_samples = {n_samples})")
     given = KFold(int(folds)).split(np.empty(n_samples)) if isinstance(folds, int | np.integer) else folds
+    try:
+        given = [(np.asarray(train), np.asarray(test)) for train, test in given]
+    except (TypeError, ValueError) as error:
+        kind = type(folds).__name__
+        raise DataError(
+            f"folds is a {kind}; expected a number, or pairs of indices (train, test) ({error})"
+        ) from None
     pairs = [(_indices(train, n_samples), _indices(test, n_samples)) for train, test in given]
     if not pairs:
         raise DataError("folds is empty; give at least one (train, test) pair")
@@ -80,18 +88,22 @@ def check_folds(folds: int | Iterable[tuple[np.ndarray, np.ndarray]], n_samples:
             raise DataError(
                 f"fold {number} has {len(train)} training and {len(test)} test samples; it needs both"
             )
-        if np.intersect1d(train, test).size:
+        trained = np.zeros(n_samples, bool)
+        trained[train] = True
+        if trained[test].any():
             raise DataError(f"fold {number} has samples in both training and test; they must be apart")
     return pairs
 
 
-def _indices(chosen: np.ndarray, n_samples: int) -> np.ndarray:
+def _indices(index: np.ndarray, n_samples: int) -> np.ndarray:
     """Indices, also where a mask was given."""
-    index = np.asarray(chosen)
-    if index.dtype == bool and len(index) == n_samples:
+    if index.dtype == bool and index.shape == (n_samples,):
         index = np.flatnonzero(index)
-    if index.size and (index.dtype.kind not in "iu" or index.min() < -n_samples or index.max() >= n_samples):
+    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
         raise DataError(
-            f"folds hold {index.dtype} indices beyond {n_samples} samples; expected 0 to {n_samples - 1}"
+            f"folds hold {index.dtype} values of shape {index.shape}; expected vectors of integers, or masks "
+            f"({n_samples},)"
         )
+    if index.size and (index.min() < -n_samples or index.max() >= n_samples):
+        raise DataError(f"folds hold indices beyond {n_samples} samples; expected 0 to {n_samples - 1}")
     return index.astype(np.intp) % n_samples

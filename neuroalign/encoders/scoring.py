@@ -23,8 +23,11 @@ from neuroalign.encoders.compute import Array
 NEAR = {"float32": 3e-4, "float64": 1e-6}
 """Eigenvalues (plus the smallest penalty) are near below this relative difference; errs by its square / 2."""
 
-FLAT = {"float32": 1e-5, "float64": 1e-13}
+FLAT = {"float32": 1e-6, "float64": 1e-13}
 """A sum of squares below this share of what it was computed from is rounding error: there is no variance."""
+
+LEFT = {"float32": 1e-10, "float64": 1e-13}
+"""The same of what is left of all samples when others are taken away."""
 
 Dtype = Literal["float32", "float64"]
 
@@ -99,14 +102,13 @@ class GridScorer:
             R² is against the training mean. r is 0 where responses or predictions are constant, R² where
             the test responses never leave the training mean.
         """
-        xp = self._xp
+        xp, flat = self._xp, FLAT[self._dtype]
         dot = xp.astype(self._shrink @ (z * c), xp.float64)
         norm = xp.astype(self._norms(z), xp.float64)
         total = xp.astype(self._total @ z, xp.float64)
-        spread = squares - sums**2 / count
-        spread = xp.where(spread > FLAT[self._dtype] * squares, spread, 0.0)
-        product = xp.clip(norm - total**2 / count, 0.0, None) * spread
-        defined, varies = product > 0, squares > 0
+        spread, moved = squares - sums**2 / count, norm - total**2 / count
+        defined, varies = (spread > flat * squares) & (moved > flat * norm), squares > 0
+        product = spread * moved
         r = xp.where(defined, dot - total * sums / count, 0.0) / xp.sqrt(xp.where(defined, product, 1.0))
         r2 = xp.where(varies, 2.0 * dot - norm, 0.0) / xp.where(varies, squares, 1.0)
         return xp.clip(r, -1.0, 1.0), r2
@@ -129,7 +131,9 @@ def forms_predictions(n_alphas: int, n_test: int, rank: int) -> bool:
     return n_alphas * n_test <= rank
 
 
-def without_flat(z: Array, sums: Array, squares: Array, count: int) -> Array:
+def without_flat(
+    z: Array, sums: Array, squares: Array, count: int, dtype: Dtype, whole: Array | None = None
+) -> Array:
     """Projections with those targets at 0 that do not vary in training, where only rounding is left.
 
     Parameters
@@ -139,8 +143,29 @@ def without_flat(z: Array, sums: Array, squares: Array, count: int) -> Array:
         Σ and Σ² of the training responses, float64.
     count : int
         Number of training samples.
+    dtype : {"float32", "float64"}
+    whole : array (n_targets,), optional
+        Σ² of all responses, if those of the training responses are what others left of it.
     """
     xp = array_namespace(z)
-    share = FLAT["float64" if z.dtype == xp.float64 else "float32"]
-    flat = squares - sums**2 / count <= share * squares
+    spread = squares - sums**2 / count
+    flat = spread <= FLAT[dtype] * squares
+    if whole is not None:
+        flat = flat | (spread <= LEFT[dtype] * whole)
     return xp.where(flat, 0.0, z) if bool(xp.any(flat)) else z
+
+
+def without_still(squares: Array, of: Array, dtype: Dtype) -> Array:
+    """Σ² of test responses about the training mean, 0 where they only leave it by rounding errors.
+
+    So it is where every run was standardised and a target is dead in one.
+
+    Parameters
+    ----------
+    squares : array (n_targets,)
+    of : array (n_targets,)
+        What as many samples have on average.
+    dtype : {"float32", "float64"}
+    """
+    xp = array_namespace(squares)
+    return xp.where(squares <= FLAT[dtype] * of, 0.0, squares)

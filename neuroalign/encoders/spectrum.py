@@ -9,6 +9,12 @@ from scipy.linalg import lapack
 from neuroalign.encoders.compute import Array, host
 from neuroalign.errors import DataError
 
+DELICATE = 3e-4
+"""Eigenvalue plus penalty, over the largest, below which float32 is too coarse for targets and weights."""
+
+CONSTANT = 1e-13
+"""A variance below this share of what it was computed from is rounding error."""
+
 
 def decompose(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues (rank,) above rounding error, ascending, and their vectors (n, rank).
@@ -37,8 +43,25 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
     return values[start:], vectors[:, start:]
 
 
-def inverse_deviation(variance: Array) -> Array:
-    """What features are multiplied by to have unit variance; 1 where they do not vary."""
+def delicate(values: Array, penalty: Array) -> Array:
+    """Where ridge by these eigenvalues, ascending, amplifies rounding errors too much for float32.
+
+    Errors of products are relative to the largest features, what the prediction owes to an eigenvector is
+    relative to its own: they come out larger by √(λ_max / (λ_min + α)).
+    """
+    if not len(values):
+        return penalty < 0
+    return values[0] + penalty < DELICATE * values[-1]
+
+
+def inverse_deviation(variance: Array, square: Array) -> Array:
+    """What features are multiplied by to have unit variance; 1 where they do not vary.
+
+    Parameters
+    ----------
+    variance, square : arrays (n_features,)
+        Variances in some samples, and the mean squares that they were computed from.
+    """
     xp = array_namespace(variance)
-    varies = variance > np.finfo(np.float64).eps * xp.max(variance)
+    varies = variance > CONSTANT * square
     return 1.0 / xp.sqrt(xp.where(varies, variance, 1.0))

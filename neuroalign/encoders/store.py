@@ -66,7 +66,7 @@ def load(path: str | Path, kind: str, names: Sequence[str]) -> tuple[dict[str, A
             raise ValueError(f"it holds a {settings['encoder']}")
         with safe_open(folder / WEIGHTS, "numpy"):  # whole, and what its header says
             arrays = _mapped(folder / WEIGHTS, "r")
-        return settings["parameters"], {name: arrays[name] for name in names}
+        return dict(settings["parameters"]), {name: arrays[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{path}: not a saved {kind} ({error})") from None
 

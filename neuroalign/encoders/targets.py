@@ -17,6 +17,9 @@ from neuroalign.errors import DataError
 READ_BYTES = 2**27
 """About how much is read at once of responses that are not in memory."""
 
+SQUARED = {"float32": 1e15, "float64": 1e140}
+"""Values between this and its inverse may be squared and added up."""
+
 
 class Targets:
     """Responses (n_samples, n_targets) in memory, mapped, or in a file.
@@ -36,13 +39,15 @@ class Targets:
     """
 
     def __init__(self, responses: Any, n_samples: int) -> None:
+        if responses is None:
+            raise DataError("a fit requires y to be passed, but the target y is None")
         if not (hasattr(responses, "shape") and hasattr(responses, "dtype")):
             responses = np.asarray(responses)
         shape = tuple(responses.shape)
         self.single = len(shape) == 1
         if len(shape) not in (1, 2) or shape[0] != n_samples or shape[-1] == 0:
             raise DataError(f"Y has shape {shape}; expected ({n_samples}, n_targets) to go with X")
-        self._responses = responses[:, None] if self.single else responses
+        self._responses = host(responses)[:, None] if self.single else responses
         self.count = 1 if self.single else int(shape[1])
         self.dtype = number_type(responses, "Y")
 
@@ -80,9 +85,10 @@ class Targets:
             return self.count
         size = self._responses.shape[0] * np.dtype(self._responses.dtype).itemsize
         chunk = (getattr(self._responses, "chunks", None) or (1, 1))[1]
-        wanted = max(1, READ_BYTES // size)
-        wanted -= wanted % chunk if wanted > chunk else 0
-        return max(min(width, self.count), chunk if wanted < chunk <= 4 * wanted else wanted)
+        wanted = max(1, READ_BYTES // size, min(width, self.count))
+        if wanted < chunk:
+            return chunk if chunk <= 4 * wanted else wanted
+        return wanted - wanted % chunk
 
     def _load(self, columns: slice) -> np.ndarray:
         return np.ascontiguousarray(self._responses[:, columns])
@@ -95,11 +101,11 @@ class Centred:
     Attributes
     ----------
     responses : array (n_samples, n_targets)
-        About their means; 0 where the target is not finite.
+        About their means; 0 where the target is bad.
     mean : array (n_targets,)
-        float64, on the host; NaN where the target is not finite.
+        float64, on the host; NaN where the target is bad.
     bad : array (n_targets,)
-        Targets with NaN or infinite values.
+        Targets with NaN or infinite values, or too large or small to be squared in the dtype.
     """
 
     responses: Array
@@ -114,13 +120,15 @@ class Centred:
         """
         here = compute.put(responses, dtype)
         xp, first = compute.xp, here[0]
-        here = here - first
-        mean = xp.mean(here, axis=0)
-        bad = ~xp.isfinite(mean)
+        with np.errstate(invalid="ignore", over="ignore"):
+            here = here - first
+            mean = xp.mean(here, axis=0)
+            here -= mean
+        highest = xp.max(here, axis=0)
+        bad = ~((highest < SQUARED[dtype]) & ((highest > 1 / SQUARED[dtype]) | (highest == 0)))
         if bool(xp.any(bad)):
             here = xp.where(bad, 0.0, here)
             mean = xp.where(bad, 0.0, mean)
-        here -= mean
         mean = host(xp.astype(first, xp.float64)) + host(xp.astype(mean, xp.float64))
         mean += host(xp.astype(xp.mean(here, axis=0), xp.float64))
         return cls(here, np.where(host(bad), np.nan, mean), host(bad))
@@ -135,6 +143,8 @@ def number_type(values: Any, name: str) -> Dtype:
         No numbers.
     """
     kind = str(values.dtype).removeprefix("torch.")
+    if kind.startswith("complex"):
+        raise DataError(f"Complex data not supported: {name} holds {kind} values; expected real numbers")
     if not kind.startswith(("float", "int", "uint", "bfloat", ">f", "<f")):
         raise DataError(f"{name} holds {kind} values; expected numbers")
-    return "float64" if kind.endswith(("64", "f8")) else "float32"
+    return "float64" if kind.endswith(("64", "128", "f8")) else "float32"
