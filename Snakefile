@@ -39,7 +39,7 @@ onstart:
 wildcard_constraints:
     subject="[A-Za-z0-9]+",
     network="[A-Za-z0-9]+",
-    encoder="[A-Za-z0-9]+",
+    encoder="[a-z_]+",
 
 
 rule all:

@@ -126,7 +126,8 @@ CASES = (
         (
             Rival("scikit-learn Ridge", peers.sklearn_ridge, 66, once=True),
             Rival("mTRFpy", peers.mtrf, 26),
-            Rival("MNE TimeDelayingRidge, one alpha", peers.mne_ridge, 16),
+            Rival("MNE, one alpha, epochs", peers.mne_ridge, 16),
+            Rival("MNE, one alpha, as it comes", partial(peers.mne_ridge, epochs=False), 16),
         ),
         flops.lagged,
     ),

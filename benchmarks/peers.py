@@ -188,8 +188,11 @@ def mtrf(problem: Problem) -> Answer:
     )
 
 
-def mne_ridge(problem: Problem) -> Answer:
-    """MNE's TimeDelayingRidge at one alpha, the middle one, without cross-validation; folds are epochs."""
+def mne_ridge(problem: Problem, epochs: bool = True) -> Answer:
+    """MNE's TimeDelayingRidge at one alpha, the middle one, without cross-validation.
+
+    Folds as epochs are faster than one recording, which is what most users have.
+    """
     import mne
     from mne.decoding import ReceptiveField, TimeDelayingRidge
 
@@ -199,10 +202,10 @@ def mne_ridge(problem: Problem) -> Answer:
     alpha = shape.alphas[len(shape.alphas) // 2]
     model = ReceptiveField(**span, estimator=TimeDelayingRidge(**span, alpha=alpha))
 
-    def epochs(array: np.ndarray) -> np.ndarray:
-        return np.stack([array[part] for part in stretches(shape)], axis=1)
+    def shaped(array: np.ndarray) -> np.ndarray:
+        return np.stack([array[part] for part in stretches(shape)], axis=1) if epochs else array
 
-    model.fit(epochs(problem.features[0]), epochs(problem.responses))
+    model.fit(shaped(problem.features[0]), shaped(problem.responses))
     return Answer(lambda fresh: model.predict(fresh[0]), [model.coef_], np.full(shape.targets, alpha))
 
 

@@ -21,7 +21,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 """A BIDS label: letters and digits only, since it becomes part of file names."""
 
 Seconds = Annotated[float, Field(ge=0)]
-Encoder = Literal["ridge"]
+Encoder = Literal["ridge", "banded_ridge"]
 
 
 class Section(BaseModel):
@@ -216,9 +216,15 @@ class Alphas(Section):
 
 
 class Ridge(Section):
-    """Settings of the ridge encoder."""
+    """Settings of the ridge encoders, banded or not."""
 
     alphas: Alphas = Alphas()
+
+
+class BandedRidge(Section):
+    """Settings of banded ridge: nuisance and network features, each with a weight of their own."""
+
+    candidates: int = Field(8, ge=3, le=10_000, description="pairs of weights tried for every target")
 
 
 class Ceiling(Section):
@@ -258,6 +264,7 @@ class Study(Section):
     design: Design = Design()
     encoders: tuple[Encoder, ...] = Field(("ridge",), min_length=1)
     ridge: Ridge = Ridge()
+    banded_ridge: BandedRidge = BandedRidge()
     ceiling: Ceiling = Ceiling()
     inference: Inference = Inference()
 
@@ -285,6 +292,19 @@ class Study(Section):
                 raise ValueError(
                     f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _encoders_fit_the_design(self) -> Study:
+        for place, encoder in enumerate(self.encoders):
+            if encoder in self.encoders[:place]:
+                raise ValueError(f"encoders names '{encoder}' twice; name each once")
+        nuisance = self.design.nuisance
+        if "banded_ridge" in self.encoders and not (nuisance.word_rate or nuisance.columns):
+            raise ValueError(
+                "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
+                "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
+            )
         return self
 
     def all_networks(self) -> dict[str, Network]:

@@ -1,15 +1,13 @@
 """Scores onto their geometry: NIfTI, GIFTI or tables, named as a BIDS-derivative dataset.
 
-`score_maps` says which maps a summary holds and where they are masked; `write_maps` puts them on
-vertices, voxels or parcels. The folder is made whole and then moved into place, and equal
-summaries give equal bytes.
+`score_maps` says which maps there are; here they are put on vertices, voxels or parcels. The folder is made
+whole and then moved into place, and equal summaries give equal bytes.
 """
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,98 +18,11 @@ import xarray as xr
 from neuroalign import __version__, arrays, layout
 from neuroalign.bids import bids_name
 from neuroalign.errors import DataError, choices
+from neuroalign.score_maps import ScoreMap, score_maps
 
 BIDS_VERSION = "1.10.0"
 HEMISPHERES = {"L": "CortexLeft", "R": "CortexRight"}
 """BIDS hemisphere labels and what GIFTI calls them."""
-
-SIGNIFICANT_ONLY = "NaN where the target is not significant"
-CEILING_ONLY = "NaN where the noise ceiling is not above chance"
-UNMASKED = "NaN only where the target could not be scored"
-
-
-@dataclass(frozen=True)
-class ScoreMap:
-    """One map of a summary.
-
-    Attributes
-    ----------
-    stat : str
-        BIDS `stat` label.
-    values : array (target,) or (layer, target)
-        NaN where masked.
-    description, units, masking : str
-        What the sidecar says.
-    """
-
-    stat: str
-    values: np.ndarray
-    description: str
-    units: str
-    masking: str
-
-
-def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
-    """List the maps that a summary holds.
-
-    Parameters
-    ----------
-    summary : xr.Dataset
-        What the stages `summary` and `group` write: dims `layer` and `target`.
-
-    Returns
-    -------
-    list of ScoreMap
-        The nuisance-only control, which has no layers, gives `r`, `normalisedR` and `ceiling`.
-    """
-
-    def values(name: str) -> np.ndarray:
-        return np.asarray(summary[name].values, np.float32)
-
-    correlation, share = "Pearson correlation", "relative depth (0 embedding, 1 last layer)"
-    held_out = "Held-out correlation of response and prediction, mean over folds"
-    partial = "Held-out partial correlation of response and prediction beyond the nuisance features"
-    chosen = "of the layer chosen in the training folds"
-    depth = "Relative depth of the layer chosen most often in the training folds"
-    always = [
-        ScoreMap("r", values("chosen_r"), f"{held_out}, {chosen}", correlation, UNMASKED),
-        ScoreMap("normalisedR", values("normalised_r"), "r over the noise ceiling", "ratio", CEILING_ONLY),
-        ScoreMap(
-            "ceiling",
-            values("ceiling"),
-            "Noise ceiling: the r a perfect model would reach",
-            correlation,
-            UNMASKED,
-        ),
-    ]
-    if summary.attrs.get("network") == layout.NUISANCE:
-        return always
-    scored = np.isfinite(values("chosen_r"))
-    significant = np.asarray(summary["significant"].values).astype(bool)
-
-    def shown(name: str) -> np.ndarray:
-        return np.where(scored & significant, values(name), np.float32(np.nan))
-
-    best_depth = np.where(scored, values("best_depth"), np.float32(np.nan))
-    centroid = "Centroid of relative depth, weighted by how well each layer predicts"
-    verdict = np.where(scored, significant.astype(np.float32), np.float32(np.nan))
-    return [
-        *always,
-        ScoreMap("rByLayer", values("r"), f"{held_out}, for every layer", correlation, UNMASKED),
-        ScoreMap("uniqueRByLayer", values("r_unique"), f"{partial}, for every layer", correlation, UNMASKED),
-        ScoreMap("uniqueR", values("chosen_r_unique"), f"{partial}, {chosen}", correlation, UNMASKED),
-        ScoreMap("bestDepth", shown("best_depth"), depth, share, SIGNIFICANT_ONLY),
-        ScoreMap("bestDepthUnmasked", best_depth, f"{depth}, not masked by significance", share, UNMASKED),
-        ScoreMap("depthCentroid", shown("centroid"), centroid, share, SIGNIFICANT_ONLY),
-        ScoreMap(
-            "q",
-            values("q"),
-            "q-value: the false discovery rate at which the target is significant",
-            "q",
-            UNMASKED,
-        ),
-        ScoreMap("significant", verdict, "1 significant, 0 not", "boolean", UNMASKED),
-    ]
 
 
 def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title: str) -> list[Path]:
@@ -174,7 +85,7 @@ def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, b
         "sub": "" if subject == "group" else subject,
         "task": str(attributes.get("task") or ""),
         "space": str(attributes.get("space") or ""),
-        "desc": f"{network}{encoder.capitalize()}" if several_encoders else network,
+        "desc": f"{network}{encoder.title().replace('_', '')}" if several_encoders else network,
     }
     place = f"sub-{subject}/func" if entities["sub"] else "group"
     found = score_maps(summary)

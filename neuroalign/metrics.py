@@ -37,6 +37,28 @@ def r_squared(predicted: np.ndarray, observed: np.ndarray, reference: np.ndarray
     return 1 - np.divide(error, total, out=np.full(total.shape, np.nan), where=total > 1e-300)
 
 
+def product_measure(parts: np.ndarray, observed: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The R² of a sum of predictions, split among its parts: (n_parts, n_targets), summing to it.
+
+    With y the response, ŷ = Σ_b ŷ_b its prediction, both about `reference`, and sums over samples, part b
+    has Σ ŷ_b (2 y − ŷ) / Σ y² (Dupré la Tour et al. 2022, NeuroImage 264:119728). It may be negative. NaN
+    where y equals the reference.
+
+    Parameters
+    ----------
+    parts : array (n_parts, n_samples, n_targets)
+        Predictions less the reference are their sum.
+    observed : array (n_samples, n_targets)
+    reference : array (n_targets,)
+        As in `r_squared`.
+    """
+    observed = np.asarray(observed, np.float64) - reference
+    weight = 2 * observed - parts.sum(axis=0, dtype=np.float64)
+    total = np.einsum("nt,nt->t", observed, observed)
+    explained = np.einsum("bnt,nt->bt", parts, weight)
+    return np.divide(explained, total, out=np.full(explained.shape, np.nan), where=total > 1e-300)
+
+
 def residual(values: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
     """What is left of `values` (n_samples, n_targets) after a mean and the nuisance columns are fitted.
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from neuroalign.alignment.fold import FoldEncoder
+
 
 SAME_ONSET_S = 0.05
 """Onsets of two subjects that differ by less are the same for a haemodynamic response."""
@@ -159,9 +161,9 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         _events(study, subject),
         arrays.open_activations(store) if store else None,
         study.design,
-        alphas=study.ridge.alphas.values(),
+        _fold_encoder(study, encoder),
         partial=path.with_suffix(".partial"),
-        fingerprint=fingerprint(study, "fit", sources),
+        fingerprint=fingerprint(study, "fit", sources, encoder),
     )
     for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):
         made.attrs.update(network=network, encoder=encoder)
@@ -256,12 +258,13 @@ def summary_files(study: Study) -> list[Path]:
     ]
 
 
-def fingerprint(study: Study, stage: str, sources: Iterable[Path]) -> str:
+def fingerprint(study: Study, stage: str, sources: Iterable[Path], encoder: str | None = None) -> str:
     """A short hash of what a stage's result is made from: settings, code and the files it opens.
 
     Layers kept from a killed run are used again only where it is the same.
     """
-    digest = hashlib.sha256(f"{settings_digest(study, stage)} {code_digest(stage)}".encode())
+    settings = settings_digest(study, stage, encoder=encoder)
+    digest = hashlib.sha256(f"{settings} {code_digest(stage, encoder)}".encode())
     for source in sources:
         state = source.stat() if source.exists() else None
         digest.update(f"{source} {state and (state.st_size, state.st_mtime_ns)}".encode())
@@ -278,6 +281,18 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     if name not in known:
         raise ConfigError(f"the study has no {what} '{name}': {choices(name, known)}")
     return name
+
+
+def _fold_encoder(study: Study, name: str) -> FoldEncoder:
+    """The encoder of this name with the study's settings; `triggers.FITS_WITH` says what it reads."""
+    alphas = study.ridge.alphas.values()
+    if name == "banded_ridge":
+        from neuroalign.alignment.banded_ridge import FoldBandedRidge
+
+        return FoldBandedRidge(alphas, study.banded_ridge.candidates, study.seed)
+    from neuroalign.alignment.ridge import FoldRidge
+
+    return FoldRidge(alphas)
 
 
 def _responses(study: Study, subject: str) -> xr.Dataset:

@@ -51,7 +51,7 @@ READS = {
         but=("dataset.subjects", "responses.average"),
     ),
     "average": Reads(("neuroalign.recordings.fmri",)),
-    "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "ridge", "seed")),
+    "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "seed")),
     "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "seed")),
     "inference": Reads(("neuroalign.alignment.inference",), ("inference", "seed")),
     "summary": Reads(("neuroalign.alignment.layers",)),
@@ -65,9 +65,16 @@ READS = {
 }
 """Stage → what it reads."""
 
+FITS_WITH = {
+    "ridge": Reads(("neuroalign.alignment.ridge",), ("ridge",)),
+    "banded_ridge": Reads(("neuroalign.alignment.banded_ridge",), ("ridge", "banded_ridge")),
+}
+"""Encoder → what the stage `fit` reads more where it fits that one: a change of one encoder leaves the
+scores of the others alone."""
 
-def settings_digest(study: Study, stage: str, network: str | None = None) -> str:
-    """A short hash of the settings that `stage` reads, of one network's where it reads those.
+
+def settings_digest(study: Study, stage: str, network: str | None = None, encoder: str | None = None) -> str:
+    """A short hash of the settings that `stage` reads, of one network's or encoder's where it reads those.
 
     Parameters
     ----------
@@ -76,13 +83,19 @@ def settings_digest(study: Study, stage: str, network: str | None = None) -> str
         A key of `READS`.
     network : str, optional
         Name of a network or of an untrained twin, for the stage ``activations``.
+    encoder : str, optional
+        For the stage ``fit``.
 
     Returns
     -------
     str
     """
-    reads = READS[stage]
-    parts = [part for section in reads.settings for part in _parts(study, section, reads.but)]
+    parts = [
+        part
+        for reads in _all_reads(stage, encoder)
+        for section in reads.settings
+        for part in _parts(study, section, reads.but)
+    ]
     digest = study.digest(*parts)
     if stage == "simulate":
         return f"{digest}-{_hash(simulated_network(study))}"
@@ -91,9 +104,15 @@ def settings_digest(study: Study, stage: str, network: str | None = None) -> str
     return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"
 
 
-def code_digest(stage: str) -> str:
-    """A short hash of the sources that `stage` runs."""
-    return stage_digest(READS[stage].modules, READS[stage].files)
+def code_digest(stage: str, encoder: str | None = None) -> str:
+    """A short hash of the sources that `stage` runs, with those of an encoder for the stage ``fit``."""
+    reads = _all_reads(stage, encoder)
+    modules = [module for each in reads for module in each.modules]
+    return stage_digest(modules, [pattern for each in reads for pattern in each.files])
+
+
+def _all_reads(stage: str, encoder: str | None) -> list[Reads]:
+    return [READS[stage], *([FITS_WITH[encoder]] if encoder else [])]
 
 
 def _parts(study: Study, section: str, but: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 from neuroalign.errors import DataError
-from neuroalign.maps import score_maps, write_maps
+from neuroalign.maps import write_maps
+from neuroalign.score_maps import score_maps
 
 LAYERS = ["embeddings", "encoder.layer.0", "encoder.layer.1"]
 DEPTH = np.array([0.0, 0.5, 1.0])
@@ -157,11 +158,31 @@ def test_the_folder_is_replaced_as_a_whole_and_kept_on_failure(tmp_path: Path) -
 
 
 def test_two_encoders_do_not_share_a_name(tmp_path: Path) -> None:
-    written = write_maps([make("parcels"), make("parcels", encoder="banded")], tmp_path / "maps", "A study")
+    made = [make("parcels"), make("parcels", encoder="banded_ridge")]
+    written = write_maps(made, tmp_path / "maps", "A study")
     assert [path.name for path in written] == [
         "sub-01_task-story_desc-minilmRidge_statmap.tsv",
-        "sub-01_task-story_desc-minilmBanded_statmap.tsv",
+        "sub-01_task-story_desc-minilmBandedRidge_statmap.tsv",
     ]
+
+
+def test_parts_of_variance_are_maps_as_they_are(tmp_path: Path) -> None:
+    summary = make("surface", encoder="banded_ridge")
+    rng = np.random.default_rng(0)
+    for name in ("unique_network", "shared", "unique_nuisance", "product_network", "network_weight"):
+        for prefix, like in (("", "r"), ("chosen_", "chosen_r")):
+            summary[f"{prefix}{name}"] = summary[like] * 0 + rng.standard_normal(summary[like].shape) - 0.5
+    maps = {entry.stat: entry for entry in score_maps(summary)}
+    np.testing.assert_allclose(maps["uniqueR2"].values, summary["chosen_unique_network"].astype(np.float32))
+    np.testing.assert_allclose(maps["uniqueR2ByLayer"].values, summary["unique_network"].astype(np.float32))
+    assert np.nanmin(maps["uniqueR2"].values) < 0, "nothing is clipped"
+    assert {"sharedR2", "nuisanceUniqueR2", "productR2", "networkWeight"} <= set(maps)
+    assert "R² of both less R² of the nuisance" in maps["uniqueR2"].description
+    write_maps([summary], tmp_path / "maps", "A study")
+    (path,) = (tmp_path / "maps").glob("sub-01/func/*hemi-L*stat-uniqueR2_*.json")
+    sidecar = json.loads(path.read_text())
+    assert (sidecar["Encoder"], sidecar["Units"]) == ("banded_ridge", "share of held-out variance (R²)")
+    assert "uniqueR2" not in {entry.stat for entry in score_maps(make("surface"))}
 
 
 def test_targets_outside_their_geometry_are_refused(tmp_path: Path) -> None:

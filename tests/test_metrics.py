@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from neuroalign.metrics import cosine, pearson, r_squared, residual
+from neuroalign.metrics import cosine, pearson, product_measure, r_squared, residual
 
 
 @pytest.fixture
@@ -25,11 +25,24 @@ def test_r_squared_is_that_of_scikit_learn(pair):
     np.testing.assert_allclose(r_squared(predicted, observed, observed.mean(axis=0)), expected)
 
 
+def test_the_product_measure_is_that_of_himalaya_and_sums_to_r_squared(rng):
+    from himalaya.scoring import r2_score_split
+
+    parts, observed = rng.standard_normal((3, 50, 4)), rng.standard_normal((50, 4))
+    reference = observed.mean(axis=0)
+    found = product_measure(parts, observed, reference)
+    np.testing.assert_allclose(found, r2_score_split(observed - reference, parts))
+    other = reference + 0.3
+    total = r_squared(parts.sum(axis=0) + other, observed, other)
+    np.testing.assert_allclose(product_measure(parts, observed, other).sum(axis=0), total)
+
+
 def test_constant_columns_have_no_score(pair):
     predicted, observed = pair
     observed[:, 1] = 3.0
     assert np.isnan(pearson(predicted, observed)[1])
     assert np.isnan(r_squared(predicted, observed, observed.mean(axis=0))[1])
+    assert np.isnan(product_measure(predicted[None], observed, observed.mean(axis=0))[0, 1])
     assert np.isfinite(pearson(predicted, observed)[[0, 2, 3]]).all()
 
 

@@ -26,23 +26,29 @@ def changed(key: str, value: object) -> set[str]:
         section = section.setdefault(part, {})
     section[last] = value
     before, after = configfile.parse(STUDY), configfile.parse(raw)
-    return {
-        f"{stage} {network}" if network else stage
-        for stage in triggers.READS
-        for network in (before.all_networks() if stage == "activations" else [None])
-        if triggers.settings_digest(before, stage, network) != triggers.settings_digest(after, stage, network)
-    } - {"report"}
+    found = set()
+    for stage in triggers.READS:
+        for network in before.all_networks() if stage == "activations" else [None]:
+            for encoder in triggers.FITS_WITH if stage == "fit" else [None]:
+                of = {"network": network, "encoder": encoder}
+                one, two = (triggers.settings_digest(study, stage, **of) for study in (before, after))
+                if one != two:
+                    found.add(" ".join([stage, *filter(None, of.values())]))
+    return found - {"report"}
 
 
+FITS = {"fit ridge", "fit banded_ridge"}
 EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "activations buntrained"}
 
 
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("design.delays", [2, 4], {"fit"}),
+        ("design.delays", [2, 4], FITS),
         ("design.folds.by", "run", set()),
-        ("ridge.alphas.count", 5, {"fit"}),
+        ("ridge.alphas.count", 5, FITS),
+        ("banded_ridge.candidates", 5, {"fit banded_ridge"}),
+        ("encoders", ["ridge", "banded_ridge"], set()),
         ("ceiling.bootstraps", 100, {"ceiling"}),
         ("inference.permutations", 100, {"inference", "group"}),
         ("responses.high_pass_hz", 0.02, {"responses"}),
@@ -55,7 +61,7 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("networks.b.context", 8, {"activations b", "activations buntrained"}),
         ("networks.a.sha256", "53aa", {"simulate", "activations a"}),
         ("simulate.noise", [1.0], {"simulate"}),
-        ("seed", 1, {"simulate", "fit", "ceiling", "inference", "group"} | EXTRACTIONS),
+        ("seed", 1, {"simulate", "ceiling", "inference", "group"} | FITS | EXTRACTIONS),
         ("title", "another", {"maps"}),
         ("output", "elsewhere", set()),
     ],
@@ -84,6 +90,26 @@ def test_dropping_the_twin_does_not_extract_the_network_again() -> None:
 @pytest.mark.parametrize("stage", triggers.READS)
 def test_every_stage_names_modules_that_exist(stage: str) -> None:
     assert len(triggers.code_digest(stage)) == 12
+
+
+@pytest.mark.parametrize("encoder", triggers.FITS_WITH)
+def test_a_fit_depends_on_its_own_encoder_alone(encoder: str) -> None:
+    """A change of one encoder leaves the scores of another as they are."""
+    from neuroalign.provenance import closure
+
+    read = [*triggers.READS["fit"].modules, *triggers.FITS_WITH[encoder].modules]
+    found = closure(read)
+    assert "neuroalign.encoders.ridge" in found, "both fit plain ridge"
+    assert ("neuroalign.encoders.banded" in found) == (encoder == "banded_ridge")
+    assert triggers.code_digest("fit", encoder) != triggers.code_digest("fit")
+
+
+def test_every_encoder_of_the_config_says_what_it_reads() -> None:
+    from typing import get_args
+
+    from neuroalign.config import Encoder
+
+    assert set(triggers.FITS_WITH) == set(get_args(Encoder))
 
 
 def test_no_stage_depends_on_what_comes_after_it() -> None:

@@ -26,6 +26,8 @@ STUDY = {
     "responses": {"kind": "parcels"},
 }
 
+BOTH = ["ridge", "banded_ridge"]
+
 STAND_IN = """#!{python}
 import sys
 from pathlib import Path
@@ -178,6 +180,27 @@ def test_own_config_replaces_the_demonstration(finished: Path) -> None:
     """Merged with the demonstration, this study would be simulated."""
     assert not (finished / "results/logs/simulate.log").exists()
     assert yaml.safe_load((finished / "results/config.yaml").read_text())["simulate"] is None
+
+
+def test_another_encoder_runs_beside_what_is_there(finished: Path) -> None:
+    """Scores, tests, summaries and the group of ridge stay; only what shows all of it is made again."""
+    ran = snakemake(
+        finished, "--dry-run", "--configfile", written(finished, changed("encoders", BOTH), "more.yaml")
+    )
+    new = {"fit": 2, "fit_nuisance": 2, "inference": 2, "summary": 2, "summary_nuisance": 2, "group": 2}
+    assert jobs(ran) == {**new, "maps": 1, "report": 1}
+    encoders = re.findall(r"encoder-(\w+)\.nc", "".join(re.findall(r"output: .*", ran.stdout + ran.stderr)))
+    assert set(encoders) == {"banded_ridge"}
+
+
+def test_a_key_of_one_encoder_leaves_the_other_alone(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    study = changed("encoders", BOTH)
+    jobs(snakemake(folder, "--configfile", written(folder, study)))
+    assert (folder / "results/scores/sub-02_network-tiny_encoder-banded_ridge.nc").exists()
+    assert jobs(snakemake(folder, "--configfile", written(folder, study))) == {}
+    found = dry_run(folder, {**study, "banded_ridge": {"candidates": 9}})
+    assert (found["fit"], found["fit_nuisance"], found["group"]) == (2, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from neuroalign import metrics
-from neuroalign.alignment.fold import fit_fold
+from neuroalign.alignment.fold import FoldEncoder
 from neuroalign.arrays import Activations, open_arrays, place_attributes, save_arrays, target_coordinates
 from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
@@ -31,7 +30,8 @@ from neuroalign.layout import NUISANCE
 log = logging.getLogger("neuroalign")
 
 SCORES, PREDICTION = "layer-{:03d}.nc", "layer-{:03d}-prediction.nc"
-PER_LAYER = ("r", "r2", "r_unique", "alpha", "cv_r")
+NOT_OF_THE_CHOSEN = ("alpha", "cv_r")
+"""Scores of layers that are not given again for the layer chosen."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Task:
     observed : array (n_samples, n_valid_targets)
     design : SubjectDesign
     folds : list of Fold
-    alphas : sequence of float
+    encoder : FoldEncoder
     fingerprint : str
         Changes whenever the result of a layer would; guards layers kept from an earlier run.
     """
@@ -51,7 +51,7 @@ class Task:
     observed: np.ndarray
     design: SubjectDesign
     folds: list[Fold]
-    alphas: Sequence[float]
+    encoder: FoldEncoder
     fingerprint: str
 
 
@@ -60,7 +60,7 @@ def evaluate(
     events: pd.DataFrame,
     activations: Activations | None,
     settings: Design,
-    alphas: Sequence[float],
+    encoder: FoldEncoder,
     partial: Path,
     fingerprint: str,
 ) -> tuple[xr.Dataset, xr.Dataset]:
@@ -75,7 +75,7 @@ def evaluate(
     activations : Activations or None
         None fits the nuisance features alone.
     settings : config.Design
-    alphas : sequence of float
+    encoder : FoldEncoder
     partial : Path
         Folder where finished layers are kept, so that a killed job goes on; removed at the end.
     fingerprint : str
@@ -98,7 +98,7 @@ def evaluate(
         raise DataError("design.nuisance: nothing to fit alone; set word_rate: true or name columns")
     folds, warnings = _folds(responses, events, activations, settings, design)
     observed = responses["response"].values[:, valid]
-    task = Task(observed, design, folds, alphas, fingerprint)
+    task = Task(observed, design, folds, encoder, fingerprint)
     layers = (NUISANCE,) if activations is None else activations.layers
     if not valid.any():
         warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
@@ -122,7 +122,7 @@ def evaluate(
 def _attributes(task: Task, responses: xr.Dataset, warnings: list[str]) -> dict[str, Any]:
     """Whose scores these are and what they were made with."""
     return place_attributes(responses) | {
-        "alphas": np.asarray(task.alphas, float),
+        **task.encoder.attributes,
         "n_samples": len(task.observed),
         "nuisance": list(task.design.nuisance_names),
         "warnings": warnings,
@@ -201,13 +201,15 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
     """Fit and score one layer in every outer fold; leave its scores and predictions in `partial`."""
     observed, nuisance = task.observed, task.design.nuisance
     network = None if activations is None else task.design.features(activations.read(number))
-    found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in PER_LAYER}
+    names = ("r", "r2", "r_unique", *task.encoder.extras(control=network is None), "cv_r")
+    found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in names}
     prediction = np.full(observed.shape, np.nan, np.float32)
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
-        chosen = fit_fold(observed, nuisance, network, fold, task.alphas)
-        predicted, found["alpha"][at], found["cv_r"][at] = chosen
-        held = observed[fold.test]
-        prediction[fold.test] = predicted
+        fitted = task.encoder.fit_fold(observed, nuisance, network, fold)
+        predicted, held = fitted.predicted, observed[fold.test]
+        prediction[fold.test], found["cv_r"][at] = predicted, fitted.cv_r
+        for name, values in fitted.extras.items():
+            found[name][at] = values
         found["r"][at] = np.nan_to_num(metrics.pearson(predicted, held))
         found["r2"][at] = metrics.r_squared(predicted, held, observed[fold.train].mean(axis=0))
         if network is not None:
@@ -226,8 +228,9 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
 def _stack(layers: list[xr.Dataset]) -> xr.Dataset:
     """All layers in one dataset, with the layer that each fold's training data choose per target."""
     scores = xr.concat(layers, "layer", combine_attrs="drop")
+    names = [name for name in scores.data_vars if name not in NOT_OF_THE_CHOSEN]
     scores["chosen_layer"] = scores["cv_r"].argmax("layer").astype(np.int16)
-    for name in ("r", "r2", "r_unique"):
+    for name in names:
         scores[f"chosen_{name}"] = scores[name].isel(layer=scores["chosen_layer"])
     return scores
 

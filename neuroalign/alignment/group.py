@@ -11,6 +11,7 @@ import xarray as xr
 
 from neuroalign.alignment.inference import significant
 from neuroalign.alignment.layers import depths
+from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Inference
 from neuroalign.errors import DataError
@@ -22,6 +23,8 @@ AVERAGED = (
     *("r", "r2", "r_unique", "cv_r", "chosen_r", "chosen_r2", "chosen_r_unique", "nuisance_r", "stability"),
     *("ceiling", "ceiling_low", "ceiling_high", "raw_r", "normalised_r", "normalised_r2"),
 )
+SPLIT = tuple(f"{prefix}{name}" for prefix in ("", "chosen_") for name in (*PARTS, *PRODUCT, WEIGHT))
+"""Averaged too, for encoders that part R² between network and nuisance features."""
 
 
 def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.Dataset:
@@ -58,7 +61,7 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
             )
     used = used or [first]
     data: dict[str, Any] = {}
-    for name in AVERAGED:
+    for name in (*AVERAGED, *(name for name in SPLIT if name in first)):
         stacked = np.stack([one[name].values for one in used]).astype(np.float64)
         data[name] = (first[name].dims, _mean(stacked).astype(np.float32))
     data |= depths(data["cv_r"][1], first["depth"].values)

@@ -32,9 +32,10 @@ def summarise(
     Returns
     -------
     Dataset
-        Over layers and targets: `r`, `r2`, `r_unique`, `cv_r`; over targets: `chosen_r`, `chosen_r2`,
-        `chosen_r_unique`, `nuisance_r`, `best_layer`, `best_depth`, `centroid`, `stability`, the
-        ceiling, `normalised_r`, `normalised_r2`, and the inference; over the grid: `alpha_count`.
+        Over layers and targets: `r`, `r2`, `r_unique`, `cv_r`, and what more the encoder kept of each, such
+        as the parts of R² (see `partition`); over targets: the same of the layer chosen (`chosen_r`, …),
+        `nuisance_r`, `best_layer`, `best_depth`, `centroid`, `stability`, the ceiling, `normalised_r`,
+        `normalised_r2`, and the inference; over the grid: `alpha_count`.
     """
     averaged = scores.drop_vars(["alpha", "chosen_layer"]).mean("fold", skipna=True, keep_attrs=False)
     valid = scores["valid"].values

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import maps
-from neuroalign.report import plots, surfaces
+from neuroalign.report import surfaces
+from neuroalign.report.drawing import paint
 from neuroalign.report.palette import Scale
 
 MAX_SLICES = 7
@@ -39,7 +40,7 @@ class SurfaceCanvas:
         colours = {}
         for hemi, mesh in self.meshes.items():
             shown = maps.on_surface(dataset, values, hemi)[mesh.vertices]
-            painted = plots.paint(shown, scale)
+            painted = paint(shown, scale)
             colours[hemi] = np.where(np.isnan(painted), surfaces.base_grey(mesh)[:, None], painted)
         return [self._rasters[view].paint(colours[hemi]) for view, (hemi, _) in surfaces.VIEWS.items()]
 
@@ -79,7 +80,7 @@ class VolumeCanvas:
         out = []
         for k in self._slices:
             # Rows run from anterior to posterior, columns from left to right.
-            painted = plots.paint(volume[..., k][self._box].T[::-1], scale)
+            painted = paint(volume[..., k][self._box].T[::-1], scale)
             inside = self._inside[..., k][self._box].T[::-1]
             rgb = np.where(np.isnan(painted), 0.82, painted)
             out.append(np.concatenate([rgb, inside[..., None].astype(float)], axis=-1))

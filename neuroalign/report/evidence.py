@@ -195,6 +195,11 @@ def regions(dataset: xr.Dataset) -> np.ndarray:
     return np.full(dataset.sizes["target"], ALL)
 
 
+def in_region(dataset: xr.Dataset, region: str) -> np.ndarray:
+    """Targets (target,) of a region; all of them where it is `ALL`."""
+    return np.ones(dataset.sizes["target"], bool) if region == ALL else regions(dataset) == region
+
+
 def texts(value: Any) -> list[str]:
     """A list attribute as netCDF gives it back: a list, an array, or a bare string for one entry."""
     if value is None or isinstance(value, str):

@@ -12,7 +12,7 @@ import xarray as xr
 from neuroalign import layout
 from neuroalign.report import palette, plots, truth
 from neuroalign.report.canvas import Canvas
-from neuroalign.report.evidence import ALL, Evidence, column, mean, regions, significant
+from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, regions, significant
 from neuroalign.report.palette import Profile, Scale
 
 MAX_REGIONS = 23
@@ -55,6 +55,12 @@ def shown_maps(dataset: xr.Dataset, top: float) -> list[Shown]:
             "r beyond nuisance",
             column(dataset, "chosen_r_unique"),
             Scale("r", 0.0, top, "partial r"),
+        ),
+        Shown(
+            "unique_network",
+            "R² unique to it",
+            column(dataset, "chosen_unique_network"),
+            Scale("RdBu_r", -(top**2), top**2, "unique R² (held-out)"),
         ),
         Shown(
             "normalised_r",
@@ -108,7 +114,7 @@ def _profile(evidence: Evidence, network: str, encoder: str, region: str) -> Pro
     ]
 
     def average(several: list[xr.Dataset], name: str) -> np.ndarray:
-        here = [np.ones(d.sizes["target"], bool) if region == ALL else regions(d) == region for d in several]
+        here = [in_region(d, region) for d in several]
         found = [d[name].values if name in d else column(d, name) for d in several]
         return np.array([mean(values[..., at], axis=-1) for values, at in zip(found, here, strict=True)])
 
@@ -165,7 +171,7 @@ def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas)
     rows = [
         (shown.title, canvas.draw(dataset, significant_only(dataset, shown.values), shown.scale), shown.scale)
         for shown in shown_maps(dataset, top)
-        if shown.key in ("r", "best_depth", "centroid", "normalised_r")
+        if shown.key in ("r", "best_depth", "centroid", "unique_network", "normalised_r")
     ]
     title = f"{network} ({encoder}): {_called(owner)}"
     out = []
@@ -175,12 +181,13 @@ def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas)
         )
     people = [name for name in whose if name != "group"]
     if len(people) > 1:
-        out += [_per_subject(whose, people, canvas, top, key, network) for key in ("r", "best_depth")]
+        model = f"{network} ({encoder})"
+        out += [_per_subject(whose, people, canvas, top, key, model) for key in ("r", "best_depth")]
     return out
 
 
 def _per_subject(
-    whose: dict[str, xr.Dataset], people: Sequence[str], canvas: Canvas, top: float, key: str, network: str
+    whose: dict[str, xr.Dataset], people: Sequence[str], canvas: Canvas, top: float, key: str, model: str
 ) -> Picture:
     rows = []
     for name in people[:MAX_SUBJECTS]:
@@ -192,7 +199,7 @@ def _per_subject(
     more = f" The first {MAX_SUBJECTS} subjects; {left} more are in the map files." if left > 0 else ""
     title = {"r": "r of the chosen layer", "best_depth": "best layer"}[key]
     return Picture(
-        plots.picture_rows(rows, canvas.columns), f"{network}: {title}, each subject", f"{GREY}{more}"
+        plots.picture_rows(rows, canvas.columns), f"{model}: {title}, each subject", f"{GREY}{more}"
     )
 
 
@@ -249,6 +256,7 @@ def alpha_picture(evidence: Evidence) -> Picture:
 def truth_pictures(recovered: Sequence[truth.Recovery], canvas: Canvas | None) -> list[Picture]:
     """Planted beside recovered depth as maps, their scatter, and the ceilings."""
     first = recovered[0]
+    model = "{network} ({encoder})".format_map(first.summary.attrs)
     several = recovered[: MAX_SUBJECTS + 1]
     out = []
     if canvas is not None:
@@ -263,8 +271,9 @@ def truth_pictures(recovered: Sequence[truth.Recovery], canvas: Canvas | None) -
             rows.append(
                 (f"{_called(entry.owner)}\ncentroid", canvas.draw(entry.summary, values, DEPTH), DEPTH)
             )
+        title = f"{model}: planted and recovered depth"
         caption = "Planted: grey where no network drives the response. Recovered: grey where not significant."
-        out.append(Picture(plots.picture_rows(rows, canvas.columns), "Planted and recovered depth", caption))
+        out.append(Picture(plots.picture_rows(rows, canvas.columns), title, caption))
     depth = [
         (_called(e.owner), np.where(e.compared, e.planted, np.nan), e.summary["centroid"].values)
         for e in several
@@ -273,7 +282,7 @@ def truth_pictures(recovered: Sequence[truth.Recovery], canvas: Canvas | None) -
     out.append(
         Picture(
             plots.scatters(depth, "planted relative depth", "recovered depth centroid"),
-            "Depth, target by target",
+            f"{model}: depth, target by target",
             caption,
         )
     )

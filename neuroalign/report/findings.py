@@ -73,6 +73,8 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
     if gain.n:
         gained = _gain_sentence(gain, "the nuisance features alone")
         out.append(f"{gained}; the partial correlation beyond them is {spread(unique)}.")
+    if _column(rows, "unique_network").n:
+        out.append(_partition_sentence(rows, network))
     twin = _column(rows, "gain_twin")
     if twin.n:
         out.append(f"{_gain_sentence(twin, 'its untrained twin')}.")
@@ -115,6 +117,21 @@ def _gain_sentence(gain: Estimate, rival: str) -> str:
     if gain.mean <= 0:
         return f"It is not better than {rival}: Δr = {spread(gain)}"
     return f"Over {rival} it gains Δr = {spread(gain)}"
+
+
+def _partition_sentence(rows: pd.DataFrame, network: str) -> str:
+    """How held-out R² falls apart; a unique part that is not above zero is called so."""
+    unique, both = _column(rows, "unique_network"), number(_column(rows, "r2").mean)
+    shared, own = (number(_column(rows, name).mean) for name in ("shared", "unique_nuisance"))
+    text = (
+        f"With the nuisance features it explains a held-out R² of {both} on average: {spread(unique)} unique "
+        f"to {network}, {shared} shared, {own} unique to the nuisance features"
+    )
+    if unique.mean <= 0:
+        return f"{text}. On average nothing is unique to {network}."
+    if unique.low <= 0:
+        return f"{text}. The interval of the unique part includes zero."
+    return f"{text}."
 
 
 def _significance_sentence(evidence: Evidence, rows: pd.DataFrame, network: str, encoder: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from neuroalign import layout
-from neuroalign.alignment.fold import NUISANCE_VARIANCE
+from neuroalign.alignment.ridge import NUISANCE_VARIANCE
 from neuroalign.config import Study
 from neuroalign.report.evidence import Evidence, texts
 
@@ -15,6 +17,10 @@ REFERENCES = {
     "Benjamini & Hochberg 1995": "Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery "
     "rate: a practical and powerful approach to multiple testing. Journal of the Royal Statistical "
     "Society B 57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "Borcard 1992": "Borcard, D., Legendre, P. & Drapeau, P. (1992). Partialling out the spatial component "
+    "of ecological variation. Ecology 73:1045–1055. doi:10.2307/1940179",
+    "Dupré la Tour 2022": "Dupré la Tour, T. et al. (2022). Feature-space selection with banded ridge "
+    "regression. NeuroImage 264:119728. doi:10.1016/j.neuroimage.2022.119728",
     "Glover 1999": "Glover, G. H. (1999). Deconvolution of impulse response in event-related BOLD fMRI. "
     "NeuroImage 9:416–429. doi:10.1006/nimg.1998.0419",
     "Gorgolewski 2016": "Gorgolewski, K. J. et al. (2016). The brain imaging data structure, a format for "
@@ -29,10 +35,16 @@ REFERENCES = {
     "Lage-Castellanos 2019": "Lage-Castellanos, A. et al. (2019). Methods for computing the maximum "
     "performance of computational models of fMRI responses. PLoS Computational Biology 15:e1006397. "
     "doi:10.1371/journal.pcbi.1006397",
+    "Lescroart 2015": "Lescroart, M. D., Stansbury, D. E. & Gallant, J. L. (2015). Fourier power, subjective "
+    "distance, and object categories all provide plausible models of BOLD responses in scene-selective "
+    "visual areas. Frontiers in Computational Neuroscience 9:135. doi:10.3389/fncom.2015.00135",
     "Nichols & Holmes 2002": "Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for "
     "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
     "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "
     "PLoS Computational Biology 10:e1003553. doi:10.1371/journal.pcbi.1003553",
+    "Nunez-Elizalde 2019": "Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding "
+    "models with non-spherical multivariate normal priors. NeuroImage 197:482–492. "
+    "doi:10.1016/j.neuroimage.2019.04.012",
     "Wolf 2020": "Wolf, T. et al. (2020). Transformers: state-of-the-art natural language processing. "
     "EMNLP: System Demonstrations, 38–45. doi:10.18653/v1/2020.emnlp-demos.6",
 }
@@ -145,22 +157,52 @@ def _encoder(evidence: Evidence) -> list[str]:
         widened = (
             f" (widened to {min(used):g} to {max(used):g} where an end of the grid was chosen too often)"
         )
+    out = [
+        f"For every layer, responses were predicted from {features}, z-scored on the training samples, by "
+        f"{_families(study.encoders)} ({'; '.join(_sources(study.encoders))}; NumPy, Harris 2020), penalties "
+        f"chosen per target from {spaced}{widened} by cross-validation within the training folds."
+    ]
+    if "ridge" in study.encoders and beside:
+        out.append(
+            "For ridge, features were scaled as bands: the network's to a total variance of 1, the nuisance "
+            f"features to {NUISANCE_VARIANCE:g}."
+        )
+    if "banded_ridge" in study.encoders:
+        out += _banded(study)
     return [
-        f"For every layer, responses were predicted from {features} by ridge regression (Hoerl & Kennard "
-        f"1970; NumPy, Harris 2020), its penalty chosen per target from {spaced}{widened} by "
-        "cross-validation within the training folds.",
-        *(
-            [
-                "Features were z-scored on the training samples and scaled as bands: the network's to a "
-                f"total variance of 1, the nuisance features to {NUISANCE_VARIANCE:g}."
-            ]
-            if beside
-            else []
-        ),
+        *out,
         "The layer of each target was chosen within the training folds as well, and scored on the "
         "held-out fold.",
         "Scores are Pearson correlations of measured and predicted responses, computed within each "
         "held-out fold and then averaged over folds.",
+    ]
+
+
+def _families(encoders: Sequence[str]) -> str:
+    named = {"ridge": "ridge regression", "banded_ridge": "banded ridge regression"}
+    return " and, for comparison, by ".join(named[encoder] for encoder in encoders)
+
+
+def _sources(encoders: Sequence[str]) -> list[str]:
+    cited = {"ridge": "Hoerl & Kennard 1970", "banded_ridge": "Nunez-Elizalde 2019; Dupré la Tour 2022"}
+    return [cited[encoder] for encoder in encoders]
+
+
+def _banded(study: Study) -> list[str]:
+    """How bands were weighed, and how R² was parted."""
+    return [
+        "For banded ridge, network and nuisance features were each scaled to a total variance of 1 and "
+        "multiplied by √γ and √(1 − γ); γ was chosen per target, together with the penalty, among "
+        f"{study.banded_ridge.candidates} candidates: equal weights, either band alone, and random draws "
+        "refined near those that did best within the training folds; how far targets share a choice was "
+        "learned there too.",
+        "The network's and the nuisance features were also fitted alone by ridge regression, through the "
+        "same folds with penalties of their own, and the held-out R² (against the mean of the training "
+        "samples) was parted (Borcard 1992; Lescroart 2015): unique to the network, R²(both) − R²(nuisance); "
+        "unique to the nuisance features, R²(both) − R²(network); shared, R²(network) + R²(nuisance) − "
+        "R²(both). Negative values were kept. The product measure of a band with predictions ŷ_b, "
+        "Σ ŷ_b (2y − ŷ) / Σ y² about the mean of the training samples, splits R²(both) within one model "
+        "(Dupré la Tour 2022).",
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,25 +12,13 @@ from markupsafe import Markup
 from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
-from neuroalign.report import figures, tables, truth, viewer
-from neuroalign.report.canvas import Canvas, open_canvas
+from neuroalign.report import figures, partition, rivals, tables, truth, viewer
+from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
 from neuroalign.report.findings import findings, warnings
 from neuroalign.report.methods import methods, references
-from neuroalign.report.printed import GROUP_COLUMNS, SUBJECT_COLUMNS, Table, printed, with_intervals
+from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
-
-
-@dataclass(frozen=True)
-class Part:
-    """A section of the page, listed in its table of contents."""
-
-    name: str
-    title: str
-    pictures: Sequence[figures.Picture] = ()
-    tables: Sequence[Table] = ()
-    paragraphs: Sequence[str] = ()
-    notes: Sequence[str] = field(default_factory=tuple)
 
 
 def write_report(study: Study) -> Path:
@@ -70,15 +56,16 @@ def write_report(study: Study) -> Path:
     agreements = _agreements(evidence)
     if not agreements.empty:
         kept["truth"] = agreements
+    kept |= _more_tables(evidence)
     tables.save_tables(kept, folder / "tables")
     content = {
         "title": study.title,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "facts": _facts(evidence),
-        "findings": findings(evidence, subjects),
+        "findings": [*findings(evidence, subjects), *_comparisons(evidence)],
         "warnings": warned,
         "comparisons": [figures.comparison_picture(subjects, *model) for model in evidence.models()],
-        "parts": _parts(evidence, canvas, subjects, group, agreements),
+        "parts": parts(evidence, canvas, subjects, group, agreements),
         "methods": methods(evidence),
         "references": references(evidence),
         "config": config_text(study),
@@ -89,6 +76,25 @@ def write_report(study: Study) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(_environment().get_template("page.html.j2").render(content), encoding="utf-8")
     return path
+
+
+def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """Tables that only some studies have: of the variance partition, and of encoders beside each other."""
+    found = {}
+    if models := partition.parted(evidence):
+        parts = [
+            partition.partition_table(evidence, *model).assign(network=model[0], encoder=model[1])
+            for model in models
+        ]
+        found["partition"] = pd.concat(parts)
+    if pairs := rivals.pairs(evidence):
+        found["encoders"] = pd.concat([rivals.rival_table(evidence, pair) for pair in pairs])
+    return found
+
+
+def _comparisons(evidence: Evidence) -> list[list[str]]:
+    sentences = [rivals.rival_sentence(evidence, pair) for pair in rivals.pairs(evidence)]
+    return [sentences] if sentences else []
 
 
 def _environment() -> jinja2.Environment:
@@ -129,7 +135,11 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     encoders = ", ".join(study.encoders)
     grid = study.ridge.alphas
     folds = ", ".join(texts(summary.attrs.get("folds")))
-    facts.append(("Encoder", f"{encoders}; {grid.count} alphas from {grid.lowest:g} to {grid.highest:g}"))
+    tried = (
+        f", {study.banded_ridge.candidates} weights of the bands" if "banded_ridge" in study.encoders else ""
+    )
+    alphas = f"{grid.count} alphas from {grid.lowest:g} to {grid.highest:g}"
+    facts.append(("Encoders" if len(study.encoders) > 1 else "Encoder", f"{encoders}; {alphas}{tried}"))
     facts.append(("Folds", folds or study.design.folds.by))
     return facts
 
@@ -148,75 +158,11 @@ def _range(values: list[int]) -> str:
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
-def _parts(
-    evidence: Evidence,
-    canvas: Canvas | None,
-    subjects: pd.DataFrame,
-    group: pd.DataFrame,
-    agreements: pd.DataFrame,
-) -> list[Part]:
-    """The sections between the findings and the methods."""
-    models = evidence.models()
-    regional = [
-        printed(
-            tables.region_table(evidence, *model), f"{model[0]} ({model[1]}) by region, means over subjects"
-        )
-        for model in models
-    ]
-    parts = [
-        Part("profiles", "Layer profiles", [figures.profile_picture(evidence, *m) for m in models], regional)
-    ]
-    if canvas is not None:
-        drawn = [picture for model in models for picture in figures.map_pictures(evidence, *model, canvas)]
-        parts.append(Part("maps", "Maps", drawn))
-    elif evidence.kind == "parcels":
-        drawn = [picture for model in models for picture in figures.parcel_pictures(evidence, *model)]
-        parts.append(Part("maps", "Parcels", drawn))
-    else:
-        space = evidence.any_summary.attrs.get("space")
-        note = f"neuroalign has no mesh of the space {space}: open the files in maps/ with your own surface."
-        parts.append(Part("maps", "Maps", notes=[note]))
-    if not agreements.empty:
-        parts.append(_truth_part(evidence, canvas, agreements))
-    parts.append(Part("penalties", "Penalties", [figures.alpha_picture(evidence)]))
-    note = "Means over all scored targets. Significant, layer and centroid are of significant targets."
-    each = printed(subjects, "Subjects", SUBJECT_COLUMNS, note)
-    together = printed(
-        with_intervals(group),
-        "Group",
-        GROUP_COLUMNS,
-        "Means over subjects; in brackets 95 % by Student's t.",
-    )
-    parts.append(
-        Part("tables", "Tables", tables=[together, each], paragraphs=["The same and more as TSV in tables/."])
-    )
-    versions = printed(tables.version_table(evidence), "")
-    return [*parts, Part("versions", "Versions", tables=[versions])]
-
-
 def _agreements(evidence: Evidence) -> pd.DataFrame:
     """One row per model and owner: what was planted against what came back; empty without a truth."""
     rows = [
-        {"network": network, **truth.agreement(recovery)}
+        {"network": network, "encoder": encoder, **truth.agreement(recovery)}
         for network, encoder in evidence.models()
         for recovery in truth.recoveries(evidence, network, encoder)
     ]
     return pd.DataFrame(rows)
-
-
-def _truth_part(evidence: Evidence, canvas: Canvas | None, agreements: pd.DataFrame) -> Part:
-    pictures = [
-        picture
-        for model in evidence.models()
-        for picture in figures.truth_pictures(truth.recoveries(evidence, *model), canvas)
-    ]
-    text = (
-        "This study was simulated, so the right answer is known. Planted and recovered depth are "
-        f"correlated over targets whose true ceiling exceeds {truth.RELIABLE:g}. In the noise region "
-        "nothing drives the response, in the word-rate region only the word rate does: the share of "
-        "targets with p below the level should be near the level there, and few should be called "
-        "significant."
-    )
-    return Part(
-        "truth", "Planted and recovered", pictures, [printed(agreements, "Agreement with the truth")], [text]
-    )

@@ -12,6 +12,9 @@ MODEL, TWIN, NUISANCE, CEILING = "#0b5fa5", "#8a8f98", "#c4620a", "#7fb69a"
 """Colours of the network, its untrained twin, the nuisance control and the ceiling: distinct to
 colour-blind eyes, and each with its own line style too."""
 
+SHARED = "#b9b4d3"
+"""Colour of what network and nuisance features explain alike."""
+
 # parse_math off: a dollar sign in a region's name is a dollar sign.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -37,6 +40,7 @@ STYLE: Any = {
 """Settings of matplotlib under which every figure is drawn."""
 
 SCORE = "Pearson r (held-out)"
+VARIANCE = "share of held-out variance (R²)"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,55 @@ class Profile:
     nuisance: float = np.nan
     ceiling_low: float = np.nan
     ceiling_high: float = np.nan
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What one panel of the variance partition shows.
+
+    Attributes
+    ----------
+    region : str
+    depth : array (layer,)
+    unique_network, shared, unique_nuisance : arrays (layer,)
+        Means over subjects; they add up to the R² of the model of both.
+    low, high : arrays (layer,)
+        95 % interval of `unique_network` over subjects; NaN with one subject.
+    ceiling_low, ceiling_high : float
+        Squared noise ceiling; NaN where there is none.
+    """
+
+    region: str
+    depth: np.ndarray
+    unique_network: np.ndarray
+    shared: np.ndarray
+    unique_nuisance: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    ceiling_low: float = np.nan
+    ceiling_high: float = np.nan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one panel of differences between two encoders shows.
+
+    Attributes
+    ----------
+    region : str
+    depth : array (layer,)
+    subjects : array (subject, layer)
+        r of the one less r of the other.
+    mean, low, high : arrays (layer,)
+        Over subjects, with the 95 % interval; NaN with one subject.
+    """
+
+    region: str
+    depth: np.ndarray
+    subjects: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 @dataclass(frozen=True)

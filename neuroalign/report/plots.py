@@ -1,22 +1,19 @@
-"""Every drawing of the report: the only module that imports matplotlib.
+"""The drawings of the report.
 
 Functions take plain arrays and give back pictures as `data:` addresses, ready for an `img` tag.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from neuroalign.report.drawing import colour_map, encoded, legend, paint, panels_of, styled
 from neuroalign.report.palette import (
     CEILING,
     GRID,
@@ -25,71 +22,24 @@ from neuroalign.report.palette import (
     NUISANCE,
     SCORE,
     SOFT,
-    STYLE,
     TWIN,
+    Difference,
     Profile,
     Scale,
 )
 
 
-def colour_map(name: str) -> Any:
-    """A colour map; "r" is a sequential one that stays clear of the grey of the cortex."""
-    if name != "r":
-        return matplotlib.colormaps[name]
-    shades = matplotlib.colormaps["inferno"](np.linspace(0.12, 0.96, 256))
-    return LinearSegmentedColormap.from_list("r", shades)
-
-
-def paint(values: np.ndarray, scale: Scale) -> np.ndarray:
-    """Colours (…, 3) in [0, 1] of values; NaN stays NaN."""
-    values = np.asarray(values, float)
-    finite = np.isfinite(values)
-    norm = Normalize(scale.low, scale.high, clip=True)
-    out = np.asarray(colour_map(scale.colours)(norm(np.where(finite, values, scale.low))))[..., :3]
-    return np.where(finite[..., None], out, np.nan)
-
-
-def _style() -> AbstractContextManager[None]:
-    return matplotlib.rc_context(STYLE)
-
-
-def _encode(figure: Figure, kind: str = "svg", dpi: int = 130) -> str:
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with warnings.catch_warnings():
-        # A region named in a script that the font lacks is drawn as boxes; the tables hold its name.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
-    mime = "image/svg+xml" if kind == "svg" else "image/png"
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def layer_profiles(profiles: Sequence[Profile], network: str) -> str:
     """Score by relative depth, one panel per region, with ceiling and controls."""
-    with _style():
-        columns = min(3, len(profiles))
-        rows = -(-len(profiles) // columns)
-        figure = Figure(figsize=(3.1 * columns + 0.6, 2.35 * rows + 0.6), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
-        for axis, profile in zip(axes, profiles, strict=False):
+    with styled():
+        figure = Figure(layout="constrained")
+        axes = panels_of(figure, len(profiles))
+        for axis, profile in zip(axes, profiles, strict=True):
             _profile(axis, profile, network)
-        for axis in axes[len(profiles) :]:
-            axis.set_visible(False)
         figure.supxlabel("relative depth of the layer (0 embedding, 1 last)", fontsize=9)
         figure.supylabel(SCORE, fontsize=9)
-        entries = {
-            label: line
-            for axis in axes
-            for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            entries.values(),
-            entries.keys(),
-            loc="outside upper center",
-            ncols=min(len(entries), 5),
-            fontsize=8,
-        )
-        return _encode(figure)
+        legend(figure, axes, 5)
+        return encoded(figure)
 
 
 def _profile(axis: Any, profile: Profile, network: str) -> None:
@@ -132,7 +82,7 @@ def _profile(axis: Any, profile: Profile, network: str) -> None:
 
 def comparison(rows: Sequence[tuple[str, np.ndarray, str]]) -> str:
     """Means over targets: a row of dots for each model, control and ceiling, joined by subject."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(6.4, 0.52 * len(rows) + 0.8), layout="constrained")
         axis = figure.subplots()
         values = np.array([row[1] for row in rows], float)
@@ -148,12 +98,30 @@ def comparison(rows: Sequence[tuple[str, np.ndarray, str]]) -> str:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(f"{SCORE}; a dot per subject, a bar for the mean")
-        return _encode(figure)
+        return encoded(figure)
+
+
+def differences(panels: Sequence[Difference], one: str, other: str) -> str:
+    """Δr of two encoders by depth: subjects as lines, their mean with its interval."""
+    with styled():
+        figure = Figure(layout="constrained")
+        axes = panels_of(figure, len(panels))
+        for axis, panel in zip(axes, panels, strict=True):
+            axis.axhline(0, color=INK, lw=0.8)
+            axis.plot(panel.depth, panel.subjects.T, color=MODEL, lw=0.7, alpha=0.35)
+            interval = np.array([panel.mean - panel.low, panel.high - panel.mean])
+            error = interval if np.isfinite(interval).all() else None
+            axis.errorbar(panel.depth, panel.mean, error, color=MODEL, lw=2, marker="o", ms=4, capsize=2)
+            axis.set_title(panel.region)
+            axis.set_xlim(-0.05, 1.05)
+        figure.supxlabel("relative depth of the layer (0 embedding, 1 last)", fontsize=9)
+        figure.supylabel(f"Δr, {one} − {other}", fontsize=9)
+        return encoded(figure)
 
 
 def alpha_histogram(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     """How often each alpha was chosen (share of targets × folds), the grid's edges marked."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(3.1 * len(panels) + 0.5, 2.3), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for axis, (title, alphas, counts) in zip(axes, panels, strict=True):
@@ -168,12 +136,12 @@ def alpha_histogram(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str
             axis.grid(axis="x", visible=False)
         figure.supxlabel("log₁₀ alpha (dotted: edges of the grid)", fontsize=9)
         figure.supylabel("% of targets × folds", fontsize=9)
-        return _encode(figure)
+        return encoded(figure)
 
 
 def picture_rows(rows: Sequence[tuple[str, Sequence[np.ndarray], Scale]], columns: Sequence[str]) -> str:
     """Rows of pictures (RGBA), a colour bar at each row's end."""
-    with _style():
+    with styled():
         count = len(columns)
         height, width = rows[0][1][0].shape[:2]
         wide = 2.1 if count <= 5 else 8.6 / count
@@ -206,7 +174,7 @@ def picture_rows(rows: Sequence[tuple[str, Sequence[np.ndarray], Scale]], column
                         fontsize=9,
                     )
             _colour_bar(figure, figure.add_subplot(grid[index, -1]), scale)
-        return _encode(figure, "png", dpi=150)
+        return encoded(figure, "png", dpi=150)
 
 
 def _colour_bar(figure: Figure, axis: Any, scale: Scale) -> None:
@@ -220,7 +188,7 @@ def _colour_bar(figure: Figure, axis: Any, scale: Scale) -> None:
 
 def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], scale: Scale) -> str:
     """A matrix region × layer with its numbers."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(0.62 * len(columns) + 2.6, 0.3 * len(rows) + 1.3), layout="constrained")
         axis = figure.subplots()
         colours = paint(values, scale)
@@ -235,14 +203,14 @@ def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], sc
         axis.grid(visible=False)
         mappable = matplotlib.cm.ScalarMappable(Normalize(scale.low, scale.high), colour_map(scale.colours))
         figure.colorbar(mappable, ax=axis, label=scale.label, shrink=0.9).outline.set_visible(False)
-        return _encode(figure)
+        return encoded(figure)
 
 
 def bars(
     names: Sequence[str], subjects: np.ndarray, nuisance: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> str:
     """Score of the chosen layer per parcel: mean, a dot per subject, nuisance mark, ceiling band."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(max(4.5, 0.55 * len(names) + 1.5), 3.0), layout="constrained")
         axis = figure.subplots()
         at = np.arange(len(names))
@@ -276,12 +244,12 @@ def bars(
         axis.set_ylabel(SCORE)
         axis.grid(axis="x", visible=False)
         figure.legend(loc="outside upper center", ncols=4, fontsize=8)
-        return _encode(figure)
+        return encoded(figure)
 
 
 def scatters(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], across: str, up: str) -> str:
     """Planted against recovered values, a panel each, with the line of equality."""
-    with _style():
+    with styled():
         figure = Figure(figsize=(2.7 * len(panels) + 0.5, 2.9), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True, sharey=True))
         for axis, (title, x, y) in zip(axes, panels, strict=True):
@@ -296,4 +264,4 @@ def scatters(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], across: str, 
             axis.set_title(title)
         figure.supxlabel(across, fontsize=9)
         figure.supylabel(up, fontsize=9)
-        return _encode(figure, "png")
+        return encoded(figure, "png")

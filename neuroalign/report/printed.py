@@ -42,6 +42,13 @@ HEADINGS = {
     "word_rate_below_level": "word rate: p < level",
     "r_ceiling": "r, ceiling",
     "ceiling_bias": "ceiling bias",
+    "unique_network": "R² unique to network",
+    "shared": "R² shared",
+    "unique_nuisance": "R² unique to nuisance",
+    "product_network": "network by product measure",
+    "network_weight": "network's weight",
+    "ceiling_r2": "ceiling R²",
+    "difference": "Δr",
 }
 """Column names of the tables in words, where they differ."""
 
@@ -57,12 +64,12 @@ SHARES = (
 """Beginnings of the columns printed as percentages."""
 
 SUBJECT_COLUMNS = (
-    *("subject", "network", "n_valid", "n_excluded", "r", "r_unique", "nuisance_r", "twin_r"),
-    *("share_significant", "layer", "depth_centroid", "ceiling", "normalised_r"),
+    *("subject", "network", "encoder", "n_valid", "n_excluded", "r", "r_unique", "nuisance_r", "twin_r"),
+    *("unique_network", "share_significant", "layer", "depth_centroid", "ceiling", "normalised_r"),
 )
 GROUP_COLUMNS = (
-    *("network", "n_subjects", "r", "gain_nuisance", "gain_twin", "ceiling", "normalised_r"),
-    *("share_significant_subjects", "share_significant_group", "group_method"),
+    *("network", "encoder", "n_subjects", "r", "gain_nuisance", "gain_twin", "unique_network"),
+    *("ceiling", "normalised_r", "share_significant_subjects", "share_significant_group", "group_method"),
 )
 
 
@@ -88,16 +95,22 @@ def printed(frame: pd.DataFrame, title: str, columns: Sequence[str] | None = Non
     return Table(title, [HEADINGS.get(name, name.replace("_", " ")) for name in kept], rows, numeric, note)
 
 
-def with_intervals(group: pd.DataFrame) -> pd.DataFrame:
-    """The group table with each measure's interval written behind its mean."""
+PARTITION_COLUMNS = (
+    *("whose", "region", "targets", "r2", "unique_network", "shared", "unique_nuisance", "ceiling_r2"),
+    *("product_network", "network_weight"),
+)
+GROUP_INTERVALS = ("r", "gain_nuisance", "gain_twin", "unique_network")
+
+
+def with_intervals(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """The table with the interval of each of these measures written behind its mean."""
 
     def written(row: pd.Series[Any], measure: str) -> str:
         low, high = row[f"{measure}_ci_low"], row[f"{measure}_ci_high"]
         interval = f" [{number(low)}, {number(high)}]" if np.isfinite(low) else ""
         return f"{number(row[measure])}{interval}" if np.isfinite(row[measure]) else ""
 
-    measures = ("r", "gain_nuisance", "gain_twin")
-    return group.assign(**{m: [written(row, m) for _, row in group.iterrows()] for m in measures})
+    return table.assign(**{m: [written(row, m) for _, row in table.iterrows()] for m in measures})
 
 
 def _empty(column: pd.Series[Any]) -> bool:

@@ -11,11 +11,15 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import __version__, layout
+from neuroalign.alignment.partition import PARTS
 from neuroalign.arrays import replacing
 from neuroalign.provenance import versions
-from neuroalign.report.evidence import ALL, Evidence, column, mean, regions, significant, texts
+from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant, texts
 
-MEASURES = ("r", "r_unique", "nuisance_r", "gain_nuisance", "twin_r", "gain_twin", "ceiling", "normalised_r")
+MEASURES = (
+    *("r", "r_unique", "nuisance_r", "gain_nuisance", "twin_r", "gain_twin", "ceiling", "normalised_r"),
+    *("r2", *PARTS),
+)
 """Columns of the subject table that the group table averages."""
 
 
@@ -75,6 +79,7 @@ def subject_row(
         "r": float(mean(r)),
         "r2": float(mean(dataset["chosen_r2"].values)),
         "r_unique": float(mean(column(dataset, "chosen_r_unique"))),
+        **{name: float(mean(column(dataset, f"chosen_{name}"))) for name in PARTS},
         "nuisance_r": float(mean(nuisance)),
         "gain_nuisance": float(mean(r - nuisance)),
         "twin_r": float(mean(twin_r)),
@@ -142,12 +147,13 @@ def _share(dataset: xr.Dataset, network: str) -> float:
 
 def score_table(evidence: Evidence) -> pd.DataFrame:
     """Mean score of every subject × network × encoder × layer × region, and over all targets."""
+    parted = any(PARTS[0] in dataset for dataset in evidence.summaries.values())
+    measures = ("r", "r2", "r_unique", *(PARTS if parted else ()))
     rows = []
     for (subject, network, encoder), dataset in evidence.summaries.items():
-        labels = regions(dataset)
         for region in [ALL, *evidence.region_names()]:
-            here = np.ones(len(labels), bool) if region == ALL else labels == region
-            means = {m: mean(_layered(dataset, m)[:, here], axis=1) for m in ("r", "r2", "r_unique")}
+            here = in_region(dataset, region)
+            means = {m: mean(_layered(dataset, m)[:, here], axis=1) for m in measures}
             count = int(np.isfinite(dataset["chosen_r"].values[here]).sum())
             for index, layer in enumerate(dataset["layer"].values.astype(str)):
                 row = {"subject": subject, "network": network, "encoder": encoder, "layer": layer}
@@ -169,7 +175,7 @@ def region_table(evidence: Evidence, network: str, encoder: str) -> pd.DataFrame
         per_subject = []
         for subject in evidence.subjects(network, encoder):
             dataset = evidence.summaries[subject, network, encoder]
-            here = _in_region(dataset, region)
+            here = in_region(dataset, region)
             r = dataset["chosen_r"].values[here]
             beside = evidence.summaries.get((subject, twin, encoder)) if twin else None
             scored = np.isfinite(r)
@@ -195,10 +201,6 @@ def region_table(evidence: Evidence, network: str, encoder: str) -> pd.DataFrame
                 row["r_sd"] = estimate(frame["r"].to_numpy(float)).sd
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _in_region(dataset: xr.Dataset, region: str) -> np.ndarray:
-    return np.ones(dataset.sizes["target"], bool) if region == ALL else regions(dataset) == region
 
 
 def version_table(evidence: Evidence) -> pd.DataFrame:

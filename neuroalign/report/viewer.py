@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import layout, maps
-from neuroalign.report import figures, plots, surfaces
+from neuroalign.report import figures, surfaces
+from neuroalign.report.drawing import paint
 from neuroalign.report.evidence import Evidence, significant
 from neuroalign.report.palette import Scale
 
@@ -111,7 +112,7 @@ def _mesh(mesh: surfaces.Mesh) -> dict[str, Any]:
 
 def _colours(name: str) -> list[list[int]]:
     """256 colours of a colour map."""
-    table = plots.paint(np.linspace(0, 1, 256), Scale(name, 0.0, 1.0, ""))
+    table = paint(np.linspace(0, 1, 256), Scale(name, 0.0, 1.0, ""))
     return [[int(part) for part in colour] for colour in np.round(255 * table)]
 
 

@@ -9,11 +9,15 @@ import pytest
 import scipy.stats
 
 from neuroalign.alignment import inference
+from neuroalign.alignment.banded_ridge import FoldBandedRidge
 from neuroalign.alignment.evaluate import evaluate
+from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import build_responses
 from neuroalign.config import Design, Folds, Inference, Nuisance
 
 TARGETS, WORDS_PER_S = 120, 1.5
+RIDGE = FoldRidge(np.logspace(-1, 5, 7))
+BANDED = FoldBandedRidge(np.logspace(-1, 5, 7), candidates=4, seed=0)
 
 
 def autoregressive(rng, n, t, rho=0.5):
@@ -27,10 +31,10 @@ def autoregressive(rng, n, t, rho=0.5):
 def p_values(tmp_path, make_layers):
     """One row of p for each of eight studies."""
 
-    def run(lengths, units, settings, method="circular_shift", rate=0.0):
+    def run(lengths, units, settings, method="circular_shift", rate=0.0, encoder=RIDGE):
         return np.stack(
             [
-                _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rate)
+                _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rate, encoder)
                 for seed in range(8)
             ]
         )
@@ -38,7 +42,7 @@ def p_values(tmp_path, make_layers):
     return run
 
 
-def _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rate):
+def _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rate, encoder):
     """p of targets that are noise, with a slow drift and, at `rate`, the haemodynamic word rate."""
     rng = np.random.default_rng(seed)
     runs = [f"run-{place}" for place in range(len(lengths))]
@@ -64,9 +68,7 @@ def _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rat
     # Every word brings a constant, so that word rate hides in the network's features as it does in real ones.
     values = rng.standard_normal((2, len(events), units)) + 1.0
     activations = make_layers(values, np.arange(len(events), dtype=np.uint64))
-    _, predictions = evaluate(
-        responses, events, activations, settings, np.logspace(-1, 5, 7), tmp_path / "partial", "null"
-    )
+    _, predictions = evaluate(responses, events, activations, settings, encoder, tmp_path / "partial", "null")
     tested = inference.test(predictions, responses, Inference(method=method, permutations=199), seed)
     return tested["p"].values
 
@@ -96,6 +98,11 @@ def test_noise_is_significant_no_more_often_than_nominal(p_values, case, method)
     # Targets of one study share its features, so the studies are the units of the interval.
     assert shares.mean() - 2.5 * shares.std(ddof=1) / np.sqrt(len(shares)) <= 0.05
     assert shares.mean() < 0.07
+
+
+def test_word_rate_is_not_credited_to_the_network_by_banded_ridge_either(p_values):
+    found = p_values(*CASES["many features, four runs"], rate=1.0, encoder=BANDED)
+    assert (found <= 0.05).mean() < 0.07
 
 
 def test_a_null_of_independent_folds_would_not_hold(p_values, monkeypatch):

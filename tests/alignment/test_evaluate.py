@@ -9,12 +9,14 @@ from neuroalign.alignment.ceiling import ceilings
 from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.layers import summarise
+from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import open_arrays, save_arrays
 from neuroalign.config import Ceiling, Design, Folds, Inference
+from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson
 
-ALPHAS = np.logspace(-2, 4, 13)
+RIDGE = FoldRidge(np.logspace(-2, 4, 13))
 
 
 def run(planted, tmp_path, activations="network", settings=None, events=None, responses=None):
@@ -23,7 +25,7 @@ def run(planted, tmp_path, activations="network", settings=None, events=None, re
         planted.events if events is None else events,
         planted.activations if activations == "network" else activations,
         settings or Design(),
-        ALPHAS,
+        RIDGE,
         tmp_path / "partial",
         "made by this test",
     )
@@ -104,7 +106,7 @@ def test_a_killed_fit_goes_on_and_ends_the_same(planted, tmp_path, monkeypatch):
 
 def test_layers_of_another_fit_are_not_taken_up(planted, tmp_path, monkeypatch):
     evaluate_as = lambda name: evaluate(  # noqa: E731
-        planted.responses, planted.events, planted.activations, Design(), ALPHAS, tmp_path / "partial", name
+        planted.responses, planted.events, planted.activations, Design(), RIDGE, tmp_path / "partial", name
     )
     monkeypatch.setattr(module, "_predictions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -173,7 +175,7 @@ def test_a_grid_that_is_too_high_is_widened(rng):
     X = rng.standard_normal((120, 10))
     Y = X @ rng.standard_normal((10, 20)) + 0.1 * rng.standard_normal((120, 20))
     folds = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(60))]
-    encoder = fit_widening(X, Y, [1e3, 1e4, 1e5], folds)
+    encoder = fit_widening(lambda grid: RidgeEncoder(grid, folds).fit(X, Y), [1e3, 1e4, 1e5])
     assert min(encoder.alphas) < 10
     assert (encoder.best_alphas_ < 100).all()
     np.testing.assert_allclose(np.diff(np.log10(encoder.alphas)), 1)
@@ -181,7 +183,6 @@ def test_a_grid_that_is_too_high_is_widened(rng):
 
 def test_noise_does_not_widen_the_grid(rng):
     folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
-    encoder = fit_widening(
-        rng.standard_normal((60, 5)), rng.standard_normal((60, 50)), [1.0, 1e3, 1e8], folds
-    )
+    X, Y = rng.standard_normal((60, 5)), rng.standard_normal((60, 50))
+    encoder = fit_widening(lambda grid: RidgeEncoder(grid, folds).fit(X, Y), [1.0, 1e3, 1e8])
     assert len(encoder.alphas) <= 5

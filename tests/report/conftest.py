@@ -67,6 +67,23 @@ def planted(kind: str, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return region, depth, ceiling
 
 
+def with_parts(made: xr.Dataset, seed: int, options: dict[str, Any]) -> xr.Dataset:
+    """The summary of an encoder that parts R²; all its r are higher by `gain`."""
+    rng = np.random.default_rng(seed)
+    gain = options.get("gain", 0.02) + options.get("gain_sd", 0.004) * rng.standard_normal()
+    made = made.copy(deep=True).assign_attrs(encoder="banded_ridge")
+    for prefix in ("", "chosen_"):
+        made[f"{prefix}r"] += np.float32(gain)
+        r2 = made[f"{prefix}r2"]
+        noise = [0.01 * rng.standard_normal(r2.shape) for _ in range(2)]
+        unique, own = (options.get("unique", 0.5) * r2 + noise[0], 0.1 * r2 + noise[1])
+        parts = {"unique_network": unique, "shared": r2 - unique - own, "unique_nuisance": own}
+        parts |= {"product_network": 0.7 * r2, "product_nuisance": 0.3 * r2, "network_weight": 0 * r2 + 0.6}
+        for name, values in parts.items():
+            made[f"{prefix}{name}"] = values.astype(np.float32)
+    return made
+
+
 def summary(kind: str, subject: str, network: str, seed: int, options: dict[str, Any]) -> xr.Dataset:
     """One summary: layers peak at the planted depth; the twin and nuisance features know less."""
     rng = np.random.default_rng(seed)
@@ -195,6 +212,7 @@ def configured(folder: Path, kind: str, subjects: int, options: dict[str, Any]) 
         "networks": {"minilm": {"source": "package:some/model", "untrained": options.get("twin", True)}},
         "responses": {"kind": kind, "average": options.get("average", False)},
         "design": options.get("design", {}),
+        "encoders": options.get("encoders", ["ridge"]),
     }
     if options.get("truth"):
         raw["simulate"] = {"subjects": subjects}
@@ -208,13 +226,16 @@ def made(study: config.Study, options: dict[str, Any]) -> tuple[dict[Any, xr.Dat
     for number, network in enumerate([*study.all_networks(), "nuisance"]):
         for index, subject in enumerate(labels):
             seed = 100 * number + index
-            summaries[subject, network, "ridge"] = summary(
-                study.responses.kind, subject, network, seed, options
-            )
+            plain = summary(study.responses.kind, subject, network, seed, options)
+            for encoder in study.encoders:
+                parted = encoder == "banded_ridge" and network != "nuisance"
+                summaries[subject, network, encoder] = (
+                    with_parts(plain, seed, options) if parted else plain.assign_attrs(encoder=encoder)
+                )
         left_out = ("average", options.get("dead_subject"))
-        members = [d for (s, n, _), d in summaries.items() if n == network and s not in left_out]
-        if len(study.subjects()) > 1:
-            groups[network, "ridge"] = group(members)
+        for encoder in study.encoders if len(study.subjects()) > 1 else []:
+            people = [subject for subject in labels if subject not in left_out]
+            groups[network, encoder] = group([summaries[s, network, encoder] for s in people])
     return summaries, groups
 
 
@@ -222,7 +243,8 @@ def build_study(folder: Path, kind: str = "parcels", subjects: int = 3, **option
     """Write the artefacts that the report reads and give back the configuration.
 
     Options: twin, truth, roi (bool), title, ceiling ("none"), dead_subject, edge_low, excluded,
-    warnings, strength, roi_names, average.
+    warnings, strength, roi_names, average; encoders, and of banded ridge: gain and gain_sd (of r over
+    ridge), unique (share of R² that is the network's own).
     """
     study = configured(Path(folder), kind, subjects, options)
     output = Path(study.output)

@@ -85,6 +85,32 @@ def test_no_gain_is_called_no_gain(make_evidence) -> None:
     assert any(s.startswith("It is not better than the nuisance features alone: Δr = −") for s in sentences)
 
 
+BOTH = ["ridge", "banded_ridge"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"unique": 0.5}, "unique to minilm, "),
+        ({"unique": -0.5}, "On average nothing is unique to minilm."),
+        ({"unique": 0.0}, "unique part"),
+    ],
+)
+def test_what_is_unique_is_said_with_its_doubt(make_evidence, options, said) -> None:
+    evidence = make_evidence("parcels", 3, encoders=BOTH, excluded=0, **options)
+    subjects = subject_table(evidence)
+    plain, parted = findings(evidence, subjects)
+    assert not any("R²" in sentence for sentence in plain), "ridge parts nothing"
+    (sentence,) = [sentence for sentence in parted if "held-out R²" in sentence]
+    assert said in sentence or options["unique"] == 0.0
+    rows = subjects[(subjects["encoder"] == "banded_ridge") & (subjects["network"] == "minilm")]
+    unique = rows["unique_network"].to_numpy()
+    assert f"{unique.mean():.3f}".replace("-", "−") in sentence
+    low = estimate(unique).low
+    assert ("nothing is unique" in sentence) == (unique.mean() <= 0)
+    assert ("includes zero" in sentence) == (unique.mean() > 0 >= low)
+
+
 def test_an_estimate_is_students() -> None:
     from scipy import stats
 

@@ -33,6 +33,21 @@ def test_methods_follow_the_study(make_evidence, options, said, cited, unsaid) -
     assert unsaid not in listed
 
 
+def test_methods_tell_how_bands_were_weighed_and_variance_was_parted(make_evidence) -> None:
+    both = make_evidence("parcels", 3, encoders=["ridge", "banded_ridge"])
+    text, listed = methods(both), "\n".join(references(both))
+    for phrase in ("R²(both) − R²(nuisance)", "8 candidates", "Negative values were kept", "Σ ŷ_b (2y − ŷ)"):
+        assert phrase in text
+    for name in ("Nunez-Elizalde", "Dupré la Tour", "Borcard", "Lescroart", "Hoerl"):
+        assert name in listed
+    alone = make_evidence("parcels", 3, encoders=["banded_ridge"])
+    assert "nuisance features to 0.3" not in methods(alone)
+    assert "Hoerl" not in "\n".join(references(alone))
+    plain = make_evidence("parcels", 3)
+    assert "banded" not in methods(plain)
+    assert "Lescroart" not in "\n".join(references(plain))
+
+
 def test_methods_name_a_widened_grid(make_evidence) -> None:
     evidence = make_evidence("parcels", 3)
     assert "(widened to" not in methods(evidence)

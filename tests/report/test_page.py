@@ -186,6 +186,37 @@ def test_scores_per_layer_and_region_equal_the_datasets(make_study) -> None:
     assert row["n_targets"] == np.isfinite(summary["chosen_r"].values[here]).sum()
 
 
+def test_two_encoders_are_told_apart(make_study) -> None:
+    study = make_study("volume", 3, encoders=["ridge", "banded_ridge"], average=True)
+    page = read(write_report(study))
+    sections = {a["id"] for t, a in page.tags if t == "section"}
+    assert {"partition", "encoders"} <= sections
+    assert {a["href"][1:] for t, a in page.tags if t == "a"} == sections
+    assert "banded_ridge predicts better than ridge" in page.text
+    assert not re.search(r"\bnan\b", page.text)
+    titles = [a["alt"].split(". ")[0] for t, a in page.tags if t == "img"]
+    assert len(titles) == len(set(titles)), "no two pictures of one name"
+    group = table(study, "group").set_index(["network", "encoder"])
+    found = float(group.loc[("minilm", "banded_ridge"), "unique_network"])
+    assert f"{found:.3f}" in page.text
+    assert pd.isna(group.loc[("minilm", "ridge"), "unique_network"])
+    assert set(table(study, "encoders")["whose"]) == {"subjects", "mean subject"}
+    parts = table(study, "partition")
+    assert set(parts["encoder"]) == {"banded_ridge"}
+    scores = table(study, "scores")
+    banded = scores[(scores["encoder"] == "banded_ridge") & (scores["network"] == "minilm")]
+    total = banded[["unique_network", "shared", "unique_nuisance"]].sum(axis=1)
+    np.testing.assert_allclose(total, banded["r2"], atol=1e-5)
+
+
+def test_one_encoder_has_no_sections_of_several(make_study) -> None:
+    study = make_study("parcels", 2)
+    page = read(write_report(study))
+    assert {"partition", "encoders"}.isdisjoint({a["id"] for t, a in page.tags if t == "section"})
+    assert "unique_network" not in table(study, "scores").columns
+    assert not (Path(study.output) / "report" / "tables" / "partition.tsv").exists()
+
+
 def test_hostile_names_are_shown_and_not_run(make_study) -> None:
     study = make_study("volume", 1, title=HOSTILE, roi_names={"temporal": HOSTILE}, warnings=[HOSTILE])
     path = write_report(study)

@@ -32,6 +32,14 @@ def network_settings(wildcards):
     return triggers.settings_digest(STUDY, "activations", wildcards.network)
 
 
+def fit_settings(wildcards):
+    return triggers.settings_digest(STUDY, "fit", encoder=wildcards.encoder)
+
+
+def fit_code(wildcards):
+    return triggers.code_digest("fit", wildcards.encoder)
+
+
 def one_of(names):
     """A wildcard constraint: one of these names and nothing else."""
     return "|".join(names) or "(?!)"

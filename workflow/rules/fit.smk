@@ -18,8 +18,8 @@ rule fit:
         runtime=240,
     params:
         config=CONFIG,
-        settings=settings_of("fit"),
-        code=code_of("fit"),
+        settings=fit_settings,
+        code=fit_code,
     shell:
         "neuroalign fit {params.config:q} --subject {wildcards.subject} --network {wildcards.network}"
         " --encoder {wildcards.encoder} --log {log:q}"
@@ -45,8 +45,8 @@ rule fit_nuisance:
         runtime=60,
     params:
         config=CONFIG,
-        settings=settings_of("fit"),
-        code=code_of("fit"),
+        settings=fit_settings,
+        code=fit_code,
     shell:
         "neuroalign fit {params.config:q} --subject {wildcards.subject} --network {wildcards.network}"
         " --encoder {wildcards.encoder} --log {log:q}"

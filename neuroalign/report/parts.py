@@ -1,0 +1,149 @@
+"""The sections of the page between the findings and the methods: which there are, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from neuroalign.report import figures, partition, rivals, tables, truth
+from neuroalign.report.canvas import Canvas
+from neuroalign.report.evidence import Evidence
+from neuroalign.report.printed import (
+    GROUP_COLUMNS,
+    GROUP_INTERVALS,
+    PARTITION_COLUMNS,
+    SUBJECT_COLUMNS,
+    Table,
+    printed,
+    with_intervals,
+)
+
+RIVAL_NOTE = (
+    "Means over scored targets; in brackets 95 % by Student's t over subjects, of each region by itself: of "
+    "many regions some intervals leave out zero by chance."
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of the page, listed in its table of contents."""
+
+    name: str
+    title: str
+    pictures: Sequence[figures.Picture] = ()
+    tables: Sequence[Table] = ()
+    paragraphs: Sequence[str] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def parts(
+    evidence: Evidence,
+    canvas: Canvas | None,
+    subjects: pd.DataFrame,
+    group: pd.DataFrame,
+    agreements: pd.DataFrame,
+) -> list[Part]:
+    """The sections between the findings and the methods."""
+    models = evidence.models()
+    regional = [
+        printed(
+            tables.region_table(evidence, *model), f"{model[0]} ({model[1]}) by region, means over subjects"
+        )
+        for model in models
+    ]
+    found = [
+        Part("profiles", "Layer profiles", [figures.profile_picture(evidence, *m) for m in models], regional)
+    ]
+    if canvas is not None:
+        drawn = [picture for model in models for picture in figures.map_pictures(evidence, *model, canvas)]
+        found.append(Part("maps", "Maps", drawn))
+    elif evidence.kind == "parcels":
+        drawn = [picture for model in models for picture in figures.parcel_pictures(evidence, *model)]
+        found.append(Part("maps", "Parcels", drawn))
+    else:
+        space = evidence.any_summary.attrs.get("space")
+        note = f"neuroalign has no mesh of the space {space}: open the files in maps/ with your own surface."
+        found.append(Part("maps", "Maps", notes=[note]))
+    found[1:1] = [*_partition_parts(evidence), *_encoder_parts(evidence)]
+    if not agreements.empty:
+        found.append(_truth_part(evidence, canvas, agreements))
+    found.append(Part("penalties", "Penalties", [figures.alpha_picture(evidence)]))
+    note = "Means over all scored targets. Significant, layer and centroid are of significant targets."
+    several = len(evidence.study.encoders) > 1
+    each = printed(subjects, "Subjects", _named(SUBJECT_COLUMNS, several), note)
+    together = printed(
+        with_intervals(group, GROUP_INTERVALS),
+        "Group",
+        _named(GROUP_COLUMNS, several),
+        "Means over subjects; in brackets 95 % by Student's t.",
+    )
+    found.append(
+        Part("tables", "Tables", tables=[together, each], paragraphs=["The same and more as TSV in tables/."])
+    )
+    versions = printed(tables.version_table(evidence), "")
+    return [*found, Part("versions", "Versions", tables=[versions])]
+
+
+def _named(columns: Sequence[str], several: bool) -> list[str]:
+    """The columns, with the encoder's name only where there are several."""
+    return [name for name in columns if several or name != "encoder"]
+
+
+def _partition_parts(evidence: Evidence) -> list[Part]:
+    """The variance partition, where an encoder makes one."""
+    models = partition.parted(evidence)
+    drawn = [picture for model in models for picture in partition.partition_pictures(evidence, *model)]
+    note = (
+        "Of the layer chosen in the training folds; means over scored targets, in brackets 95 % by "
+        "Student's t over subjects. R² is against the training mean. The product measure splits the "
+        "prediction of both instead of comparing models; the network's weight is its share of the two "
+        "weights of the bands."
+    )
+    shown = [
+        printed(
+            with_intervals(partition.partition_table(evidence, *model), ["unique_network"]),
+            f"{model[0]} ({model[1]}): parts of held-out R² by region",
+            PARTITION_COLUMNS,
+            note,
+        )
+        for model in models
+    ]
+    return [Part("partition", "Variance partition", drawn, shown, [partition.ABOUT])] if models else []
+
+
+def _encoder_parts(evidence: Evidence) -> list[Part]:
+    """The encoders beside each other, where there are several."""
+    pairs = rivals.pairs(evidence)
+    drawn = [rivals.rival_picture(evidence, pair) for pair in pairs]
+    shown = []
+    for network, encoder, rival in pairs:
+        found = with_intervals(rivals.rival_table(evidence, (network, encoder, rival)), ["difference"])
+        columns = ["whose", "region", f"r {encoder}", f"r {rival}", "difference", "n_subjects"]
+        title = f"{network}: {encoder} less {rival}, of the layers chosen"
+        shown.append(printed(found, title, columns, RIVAL_NOTE))
+    return [Part("encoders", "Encoders compared", drawn, shown)] if pairs else []
+
+
+def _truth_part(evidence: Evidence, canvas: Canvas | None, agreements: pd.DataFrame) -> Part:
+    pictures = [
+        picture
+        for model in evidence.models()
+        for picture in figures.truth_pictures(truth.recoveries(evidence, *model), canvas)
+    ]
+    columns = _named(list(agreements.columns), len(evidence.study.encoders) > 1)
+    text = (
+        "This study was simulated, so the right answer is known. Planted and recovered depth are "
+        f"correlated over targets whose true ceiling exceeds {truth.RELIABLE:g}. In the noise region "
+        "nothing drives the response, in the word-rate region only the word rate does: the share of "
+        "targets with p below the level should be near the level there, and few should be called "
+        "significant."
+    )
+    return Part(
+        "truth",
+        "Planted and recovered",
+        pictures,
+        [printed(agreements, "Agreement with the truth", columns)],
+        [text],
+    )

@@ -1,0 +1,111 @@
+"""Encoders beside each other: which of two predicts better, over the same targets, folds and subjects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign import layout
+from neuroalign.report import plots
+from neuroalign.report.evidence import ALL, Evidence, in_region, mean
+from neuroalign.report.figures import MAX_REGIONS, Picture
+from neuroalign.report.findings import spread
+from neuroalign.report.palette import Difference
+from neuroalign.report.tables import Estimate, estimate
+
+Pair = tuple[str, str, str]
+"""A network, an encoder, and the encoder that it is measured against."""
+
+
+def pairs(evidence: Evidence) -> list[Pair]:
+    """Every further encoder of a network beside the first of the configuration, where anyone has both."""
+    first, *others = evidence.study.encoders
+    wanted = [(network, encoder, first) for network in evidence.study.networks for encoder in others]
+    return [pair for pair in wanted if _both(evidence, pair)]
+
+
+def _both(evidence: Evidence, pair: Pair) -> list[tuple[xr.Dataset, xr.Dataset]]:
+    """Summaries with either encoder of all subjects that have both and a scored target."""
+    network, encoder, rival = pair
+    shared = [s for s in evidence.subjects(network, encoder) if s in evidence.subjects(network, rival)]
+    found = [(evidence.summaries[s, network, encoder], evidence.summaries[s, network, rival]) for s in shared]
+    return [both for both in found if np.isfinite(both[0]["chosen_r"].values).any()]
+
+
+def _of_average(evidence: Evidence, pair: Pair) -> list[tuple[xr.Dataset, xr.Dataset]]:
+    network, *encoders = pair
+    found = [evidence.summaries.get((layout.AVERAGE, network, encoder)) for encoder in encoders]
+    return [(found[0], found[1])] if found[0] is not None and found[1] is not None else []
+
+
+def _differences(both: list[tuple[xr.Dataset, xr.Dataset]], name: str, region: str) -> np.ndarray:
+    """Mean difference over a region's targets: (subject,), or (subject, layer) of a score by layers."""
+    return np.array(
+        [
+            mean((one[name].values - other[name].values)[..., in_region(one, region)], -1)
+            for one, other in both
+        ]
+    )
+
+
+def rival_table(evidence: Evidence, pair: Pair) -> pd.DataFrame:
+    """One row per region: mean r with either encoder, and their difference with its 95 % interval."""
+    network, encoder, rival = pair
+    owners = {"subjects": _both(evidence, pair), "mean subject": _of_average(evidence, pair)}
+    rows = []
+    for whose, both in owners.items():
+        for region in [ALL, *evidence.region_names()] if both else []:
+            row: dict[str, object] = {"network": network, "whose": whose, "region": region}
+            for name, at in ((encoder, 0), (rival, 1)):
+                r = [mean(each[at]["chosen_r"].values[in_region(each[at], region)]) for each in both]
+                row[f"r {name}"] = estimate(np.array(r)).mean
+            found = estimate(_differences(both, "chosen_r", region))
+            row |= {
+                "difference": found.mean,
+                "difference_ci_low": found.low,
+                "difference_ci_high": found.high,
+            }
+            rows.append(row | {"n_subjects": found.n})
+    return pd.DataFrame(rows)
+
+
+def rival_sentence(evidence: Evidence, pair: Pair) -> str:
+    """Which of two encoders predicts better, or that neither is shown to."""
+    network, encoder, rival = pair
+    found = _differences(_both(evidence, pair), "chosen_r", ALL)
+    gain = estimate(found)
+    numbers = f"{network}: r with {encoder} less r with {rival} is Δr = {spread(gain, 4, counted=True)}"
+    return f"{numbers}. {_verdict(gain, found, encoder, rival)}"
+
+
+def _verdict(gain: Estimate, found: np.ndarray, encoder: str, rival: str) -> str:
+    if gain.n == 1:
+        return "One subject does not tell which of the two is better."
+    better, worse = (encoder, rival) if gain.mean > 0 else (rival, encoder)
+    count = int((np.sign(gain.mean) * found > 0).sum())
+    if gain.low > 0 or gain.high < 0:
+        return f"{better} predicts better than {worse}, in {count} of {gain.n} subjects."
+    return (
+        "Neither is shown to predict better: the interval includes zero "
+        f"({better} leads in {count} of {gain.n} subjects)."
+    )
+
+
+def rival_picture(evidence: Evidence, pair: Pair) -> Picture:
+    """The difference of r by depth, per region."""
+    network, encoder, rival = pair
+    both = _both(evidence, pair)
+    panels = [_panel(both, region) for region in [ALL, *evidence.region_names()[:MAX_REGIONS]]]
+    caption = (
+        "Each layer by itself, means over the targets of a region. Thin lines are subjects, the thick line "
+        f"is their mean with its 95 % interval. Above zero {encoder} predicts better, below {rival} does."
+    )
+    return Picture(plots.differences(panels, encoder, rival), f"{network}: {encoder} less {rival}", caption)
+
+
+def _panel(both: list[tuple[xr.Dataset, xr.Dataset]], region: str) -> Difference:
+    subjects = _differences(both, "r", region)
+    found = [estimate(layer) for layer in subjects.T]
+    means, low, high = np.array([[each.mean, each.low, each.high] for each in found]).T
+    return Difference(region, both[0][0]["depth"].values, subjects, means, low, high)

@@ -1,0 +1,132 @@
+"""Which maps a summary holds: values, what they are, and where they are masked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from neuroalign import layout
+
+SIGNIFICANT_ONLY = "NaN where the target is not significant"
+CEILING_ONLY = "NaN where the noise ceiling is not above chance"
+UNMASKED = "NaN only where the target could not be scored"
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """One map of a summary.
+
+    Attributes
+    ----------
+    stat : str
+        BIDS `stat` label.
+    values : array (target,) or (layer, target)
+        NaN where masked.
+    description, units, masking : str
+        What the sidecar says.
+    """
+
+    stat: str
+    values: np.ndarray
+    description: str
+    units: str
+    masking: str
+
+
+def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
+    """List the maps that a summary holds.
+
+    Parameters
+    ----------
+    summary : xr.Dataset
+        What the stages `summary` and `group` write: dims `layer` and `target`.
+
+    Returns
+    -------
+    list of ScoreMap
+        The nuisance-only control, which has no layers, gives `r`, `normalisedR` and `ceiling`.
+    """
+
+    def values(name: str) -> np.ndarray:
+        return np.asarray(summary[name].values, np.float32)
+
+    correlation, share = "Pearson correlation", "relative depth (0 embedding, 1 last layer)"
+    held_out = "Held-out correlation of response and prediction, mean over folds"
+    partial = "Held-out partial correlation of response and prediction beyond the nuisance features"
+    chosen = "of the layer chosen in the training folds"
+    depth = "Relative depth of the layer chosen most often in the training folds"
+    always = [
+        ScoreMap("r", values("chosen_r"), f"{held_out}, {chosen}", correlation, UNMASKED),
+        ScoreMap("normalisedR", values("normalised_r"), "r over the noise ceiling", "ratio", CEILING_ONLY),
+        ScoreMap(
+            "ceiling",
+            values("ceiling"),
+            "Noise ceiling: the r a perfect model would reach",
+            correlation,
+            UNMASKED,
+        ),
+    ]
+    if summary.attrs.get("network") == layout.NUISANCE:
+        return always
+    scored = np.isfinite(values("chosen_r"))
+    significant = np.asarray(summary["significant"].values).astype(bool)
+
+    def shown(name: str) -> np.ndarray:
+        return np.where(scored & significant, values(name), np.float32(np.nan))
+
+    best_depth = np.where(scored, values("best_depth"), np.float32(np.nan))
+    centroid = "Centroid of relative depth, weighted by how well each layer predicts"
+    verdict = np.where(scored, significant.astype(np.float32), np.float32(np.nan))
+    return [
+        *always,
+        ScoreMap("rByLayer", values("r"), f"{held_out}, for every layer", correlation, UNMASKED),
+        ScoreMap("uniqueRByLayer", values("r_unique"), f"{partial}, for every layer", correlation, UNMASKED),
+        ScoreMap("uniqueR", values("chosen_r_unique"), f"{partial}, {chosen}", correlation, UNMASKED),
+        *_parted(summary, chosen),
+        ScoreMap("bestDepth", shown("best_depth"), depth, share, SIGNIFICANT_ONLY),
+        ScoreMap("bestDepthUnmasked", best_depth, f"{depth}, not masked by significance", share, UNMASKED),
+        ScoreMap("depthCentroid", shown("centroid"), centroid, share, SIGNIFICANT_ONLY),
+        ScoreMap(
+            "q",
+            values("q"),
+            "q-value: the false discovery rate at which the target is significant",
+            "q",
+            UNMASKED,
+        ),
+        ScoreMap("significant", verdict, "1 significant, 0 not", "boolean", UNMASKED),
+    ]
+
+
+VARIANCE = "share of held-out variance (R²)"
+
+PARTED = {
+    "unique_network": (
+        "uniqueR2",
+        "What only the network explains: R² of both less R² of the nuisance alone",
+    ),
+    "shared": ("sharedR2", "What network or nuisance explain: R² of each alone, summed, less R² of both"),
+    "unique_nuisance": (
+        "nuisanceUniqueR2",
+        "What only the nuisance features explain: R² of both less R² of the network alone",
+    ),
+    "product_network": ("productR2", "The network band's share of R² of both by the product measure"),
+}
+"""Parts of R² in a summary: their BIDS `stat` label and what they are."""
+
+
+def _parted(summary: xr.Dataset, chosen: str) -> list[ScoreMap]:
+    """Parts of R² of the chosen layer and of every layer, and the network's weight, if there are any."""
+    found = []
+    for name, (stat, about) in PARTED.items():
+        if name in summary:
+            about = f"{about}; held-out, mean over folds, negative where features cost more than they bring"
+            one, each = (np.asarray(summary[part].values, np.float32) for part in (f"chosen_{name}", name))
+            found.append(ScoreMap(stat, one, f"{about}; {chosen}", VARIANCE, UNMASKED))
+            found.append(ScoreMap(f"{stat}ByLayer", each, f"{about}; for every layer", VARIANCE, UNMASKED))
+    if "chosen_network_weight" in summary:
+        about = f"Share of the network in the two weights of the bands, mean over folds, {chosen}"
+        weight = np.asarray(summary["chosen_network_weight"].values, np.float32)
+        found.append(ScoreMap("networkWeight", weight, about, "share", UNMASKED))
+    return found
