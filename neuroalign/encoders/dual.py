@@ -169,7 +169,9 @@ class DualSolver:
         """
         xp = array_namespace(self._values)
         vectors = self._fine if delicate(self._values, least) else self._vectors
-        return xp.astype(self._factors, vectors.dtype)[:, None] * products(self._features, vectors)
+        basis = products(self._features, vectors)
+        basis *= xp.astype(self._factors, vectors.dtype)[:, None]
+        return basis
 
 
 def _decompose_centred(centred: Array) -> tuple[Array, Array]:

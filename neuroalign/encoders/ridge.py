@@ -241,10 +241,12 @@ class _Plan:
             "_basis": (basis.shape, str(basis.dtype)),
             "_weights": ((count, basis.shape[1]), self.dtype),
         }
+        known = {"x_mean_": mean, "_basis": basis}
         if folder is None:
-            found = {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+            found = {name: np.empty(*each) for name, each in shapes.items() if name not in known} | known
         else:
             found = storage.create(folder, shapes)
-        found["x_mean_"][:], found["_basis"][:] = mean, basis
+            for name, array in known.items():
+                found[name][:] = array
         kept = (found[name] for name in ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_"))
         return found, Decomposed(problem, scorers, solver, Fitted(*kept))
