@@ -12,7 +12,7 @@ from neuroalign.encoders.bands import Bands, check_bands
 from neuroalign.encoders.candidates import check_candidates
 from neuroalign.encoders.compute import Array, Compute, host
 from neuroalign.encoders.features import centre, check_features
-from neuroalign.encoders.fitting import Metric, check_grid, check_metric
+from neuroalign.encoders.fitting import Metric, check_block, check_grid, check_metric
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.pooling import FIRST
 from neuroalign.encoders.problems import problem_of
@@ -244,16 +244,10 @@ class BandedRidgeEncoder(LinearEncoder):
     def _check_settings(self) -> None:
         if self.pooling is not None and not (0 <= self.pooling <= 1 or self.pooling == FIRST):
             raise DataError(f"pooling is {self.pooling}; expected 0 to 1, 2, or None to learn it")
-        if self.block < 1:
-            raise DataError(f"block is {self.block}; expected a positive number of targets")
+        check_block(self.block)
 
     def _about_mean(self, X: Any) -> Array:
-        X = check_features(X)
-        if X.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+        X = self._fitting(X)
         features = host(X).astype(np.float64) - self.x_mean_
         if not np.isfinite(features).all():
             raise DataError(f"X holds {int((~np.isfinite(features)).sum())} NaN or infinite values")

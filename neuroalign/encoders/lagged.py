@@ -14,6 +14,7 @@ from neuroalign.encoders.fitting import (
     Decomposed,
     Fitted,
     Metric,
+    check_block,
     check_grid,
     check_groups,
     check_metric,
@@ -185,13 +186,7 @@ class LaggedRidgeEncoder(LinearEncoder):
         segments : sequence (n_samples,), optional
             As in `fit`.
         """
-        check_is_fitted(self, "x_mean_")
-        X = check_features(X)
-        if X.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+        X = self._fitting(X)
         compute, coef = Compute.choose(self.device, self.threads), self._flat_coef()
         kind, fine = str(self._weights.dtype), str(coef.dtype)
         here = compute.put(X, kind) - compute.put(self.x_mean_, kind)
@@ -232,11 +227,9 @@ class LaggedRidgeEncoder(LinearEncoder):
 
     def _width(self, lagged: LaggedFeatures, n_folds: int, n_targets: int) -> int:
         """Targets computed at once: every thread has some, and what is held of all has its bounds."""
-        if self.block < 1:
-            raise DataError(f"block is {self.block}; expected a positive number of targets")
         workers = lagged.compute.threads if lagged.compute.device is None else 1
         held = 2 * (n_folds + 1) * lagged.n_columns + 4 * lagged.n_transformed
-        return max(1, min(self.block, -(-n_targets // workers), HELD // (workers * held)))
+        return max(1, min(check_block(self.block), -(-n_targets // workers), HELD // (workers * held)))
 
 
 def lags_between(start_s: float, stop_s: float, sampling_hz: float) -> np.ndarray:

@@ -55,13 +55,7 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicted responses (n_samples, n_targets), or (n_samples,) after a fit to such."""
-        check_is_fitted(self, "x_mean_")
-        X = check_features(X)
-        if X.shape[1] != self.n_features_in_:
-            raise DataError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+        X = self._fitting(X)
         compute, kind = Compute.choose(self.device, self.threads), number_type(X, "X")
         here, mean = compute.put(X, kind), self.x_mean_.astype(kind)
         here = here - compute.put(mean, kind)
@@ -88,6 +82,17 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if check_metric(metric) == "r":
             return pearson(predicted, observed)
         return r_squared(predicted, observed, observed.mean(axis=0, dtype=np.float64))
+
+    def _fitting(self, X: Any) -> Any:
+        """Features as they are, if this encoder is fitted and was so on as many of them."""
+        check_is_fitted(self, "x_mean_")
+        X = check_features(X)
+        if X.shape[1] != self.n_features_in_:
+            raise DataError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return X
 
     def save(self, path: str | Path) -> None:
         """Write the fitted encoder to a folder: `encoder.json` and `weights.safetensors`."""
