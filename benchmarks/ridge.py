@@ -30,6 +30,9 @@ COLUMNS = (
 )  # fmt: skip
 Pair = tuple[Measurement, Measurement]
 
+EQUAL = 5e-4
+"""Held-out R² that differ by less do not differ: another seed of a search moves them as much."""
+
 
 def main() -> int:
     """Run the chosen cases; the exit status is 1 if something could not be measured."""
@@ -89,8 +92,8 @@ def _run(case: Case, side: Side, folder: Path, candidates: int | None = None) ->
 
 
 def _until_equal(case: Case, rival: Rival, folder: Path) -> str:
-    """Each side at its smallest budget that predicts as well as the peer does at its largest."""
-    level = _run(case, rival.run, folder, case.budgets[-1]).held_out
+    """Each side at its smallest budget that predicts as well as the peer does at its largest, but for `EQUAL`."""
+    level = _run(case, rival.run, folder, case.budgets[-1]).held_out - EQUAL
     reached = {}
     for name, side in (("ours", case.ours), ("peer", rival.run)):
         for budget in case.budgets:
