@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuroalign.encoders.banded import BandedRidgeEncoder
+    from neuroalign.encoders.attention.tokens import Tokens
+    from neuroalign.encoders.cross_attention import CrossAttentionEncoder
     from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between
     from neuroalign.encoders.ridge import RidgeEncoder
 
-__all__ = ["BandedRidgeEncoder", "LaggedRidgeEncoder", "RidgeEncoder", "lags_between"]
+__all__ = [
+    "BandedRidgeEncoder",
+    "CrossAttentionEncoder",
+    "LaggedRidgeEncoder",
+    "RidgeEncoder",
+    "Tokens",
+    "lags_between",
+]
 
 _MODULES = {
     "BandedRidgeEncoder": "banded",
+    "CrossAttentionEncoder": "cross_attention",
     "LaggedRidgeEncoder": "lagged",
     "RidgeEncoder": "ridge",
+    "Tokens": "attention.tokens",
     "lags_between": "lagged",
 }
 

@@ -51,6 +51,23 @@ def finish(arrays: Mapping[str, np.ndarray], folder: Path, kind: str, parameters
     save_json({"encoder": kind, "parameters": dict(parameters)}, folder / SETTINGS)
 
 
+def settings(path: str | Path, kind: str) -> dict[str, Any]:
+    """What `encoder.json` says.
+
+    Raises
+    ------
+    DataError
+        The folder holds no encoder of this kind.
+    """
+    try:
+        found = json.loads((Path(path) / SETTINGS).read_text(encoding="utf-8"))
+        if found["encoder"] != kind:
+            raise ValueError(f"it holds a {found['encoder']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a saved {kind} ({error})") from None
+    return dict(found)
+
+
 def load(path: str | Path, kind: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Parameters and arrays of a saved encoder; arrays stay in the file until they are used.
 
@@ -61,12 +78,10 @@ def load(path: str | Path, kind: str, names: Sequence[str]) -> tuple[dict[str, A
     """
     folder = Path(path)
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if settings["encoder"] != kind:
-            raise ValueError(f"it holds a {settings['encoder']}")
+        parameters = dict(settings(path, kind)["parameters"])
         with safe_open(folder / WEIGHTS, "numpy"):  # whole, and what its header says
             arrays = _mapped(folder / WEIGHTS, "r")
-        return dict(settings["parameters"]), {name: arrays[name] for name in names}
+        return dict(parameters), {name: arrays[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{path}: not a saved {kind} ({error})") from None
 

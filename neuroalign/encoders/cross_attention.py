@@ -1,0 +1,556 @@
+"""Cross-attention from voxels to tokens: one network for all targets of all people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from neuroalign.arrays import replacing, save_json
+from neuroalign.encoders import store
+from neuroalign.encoders.attention.network import Network, Sizes
+from neuroalign.encoders.attention.tokens import Tokens, as_tokens
+from neuroalign.encoders.attention.training import Person, Place, Schedule, chunk_of, predicted, train
+from neuroalign.encoders.compute import Compute, host
+from neuroalign.encoders.fitting import Metric, check_metric
+from neuroalign.encoders.targets import Targets
+from neuroalign.errors import DataError, choices
+from neuroalign.metrics import pearson, r_squared
+
+EPOCHS, STEPS = 30, (1500, 30_000)
+"""How often every sample is seen, and how many steps at least and at most."""
+
+SAMPLES_PER_BATCH, BATCHES = 90, (10, 64)
+"""One sample more in a batch for so many in all, from the first number to the second."""
+
+EMBEDDING_SCALE = {"voxel": 0.03, "prototype": 0.3}
+"""Spread of embeddings before training; those that mix prototypes have to differ to begin with."""
+
+DECAY, EMBEDDING_DECAY = 1.0, 0.3
+
+
+class CrossAttentionEncoder(BaseEstimator):
+    """One network for all voxels of all people, whose embeddings ask and whose stimulus' tokens answer.
+
+    Every target has an embedding of its own; it attends to the tokens of every layer, by what they say and
+    where they are, and reads out what it is answered (after Beliy et al. 2024, "The Wisdom of a Crowd of
+    Brains: A Universal Brain Encoder"). Everything but embeddings is shared by all targets and subjects.
+    Learned by AdamW with one rise and fall of the rate, on the squared error of standardised responses, and
+    stopped early by the mean r of samples held out.
+
+    Defaults were chosen on simulated visual cortices (three subjects, 150 targets and 300 images each, 6 × 6
+    tokens, three layers): strong weight decay and small first embeddings decide, all else hardly matters.
+
+    Parameters
+    ----------
+    queries : {"voxel", "prototype"}
+        Every target asks for itself, or mixes what `n_prototypes` queries that all share are answered: some
+        times faster with many targets.
+    n_prototypes : int
+    width, embedding : int
+        Dimensions of tokens in the network, and of a target's embedding.
+    dropout : float
+        Share of hidden units dropped in training.
+    steps, batch : int, optional
+        Training steps, and samples of each; by default about 30 passes over all samples in 1,500 to 30,000
+        steps of 10 to 64 samples.
+    targets_per_step : int
+        Drawn at random where there are more.
+    learning_rate : float
+        Highest rate of the shared weights; embeddings learn five times as fast.
+    validation : float
+        Share of the samples that is held out for early stopping, the last of every subject. Give `fit` your
+        own choice where neighbours resemble each other.
+    precision : {"float32", "bfloat16"}
+        Of attention in training; on hardware that is fast at it the second takes about half the time.
+    device : str, optional
+        "cpu", "cuda", "cuda:1"; the CPU by default.
+    threads : int, optional
+        CPU threads.
+    seed : int
+        The same seed on the same machine with as many threads gives the same result.
+
+    Attributes
+    ----------
+    subjects_, layers_ : list of str
+    embeddings_ : dict of arrays (n_targets, embedding)
+        By subject.
+    validation_r_ : dict of arrays (n_targets,)
+        Pearson r in the samples held out for early stopping.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> images = {"layer.3": rng.standard_normal((80, 9, 8), dtype=np.float32)}
+    >>> responses = images["layer.3"][:, 4, :2] + 0.1 * rng.standard_normal((80, 2))
+    >>> encoder = CrossAttentionEncoder(steps=50, threads=1).fit(images, responses)
+    >>> encoder.predict(images).shape, encoder.embeddings_[""].shape
+    ((80, 2), (2, 64))
+    """
+
+    def __init__(
+        self,
+        queries: Literal["voxel", "prototype"] = "voxel",
+        n_prototypes: int = 64,
+        width: int = 32,
+        embedding: int = 64,
+        dropout: float = 0.1,
+        steps: int | None = None,
+        batch: int | None = None,
+        targets_per_step: int = 5000,
+        learning_rate: float = 2e-3,
+        validation: float = 0.15,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        device: str | None = None,
+        threads: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.queries = queries
+        self.n_prototypes = n_prototypes
+        self.width = width
+        self.embedding = embedding
+        self.dropout = dropout
+        self.steps = steps
+        self.batch = batch
+        self.targets_per_step = targets_per_step
+        self.learning_rate = learning_rate
+        self.validation = validation
+        self.precision = precision
+        self.device = device
+        self.threads = threads
+        self.seed = seed
+
+    def fit(
+        self, tokens: Any, Y: Any = None, validation: Any = None, checkpoint: str | Path | None = None
+    ) -> CrossAttentionEncoder:
+        """Learn the network and the embeddings.
+
+        Parameters
+        ----------
+        tokens : Tokens, mapping of layer to array (n_samples, n_tokens, n_units), or mapping of subjects
+            Of one subject, with its responses as Y; or subject → (tokens, Y), where samples, targets and
+            numbers of tokens may differ, but not layers and their units.
+        Y : array (n_samples, n_targets) or (n_samples,)
+            Responses of one subject.
+        validation : int array, or mapping of subjects to such, optional
+            Samples held out for early stopping.
+        checkpoint : path, optional
+            Folder for the state of training: what was killed goes on where it was, to the same result.
+
+        Returns
+        -------
+        CrossAttentionEncoder
+            Itself.
+
+        Raises
+        ------
+        DataError
+            Samples do not match, subjects have other layers than others, tokens or responses are not finite,
+            or the checkpoint is of another network or other data.
+        """
+        self._check()
+        given = _people(tokens, Y)
+        first = next(iter(given.values()))[0]
+        for name, (shown, _) in given.items():
+            if shown.units != first.units:
+                raise DataError(
+                    f"subject '{name}' has layers {shown.units}; expected {first.units} as the first"
+                )
+        held = validation if isinstance(validation, Mapping) else dict.fromkeys(given, validation)
+        compute = Compute.choose(self.device or "cpu", self.threads)
+        place = Place(compute.device, self.precision)
+        with compute.limited(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = Network(self._sizes(given), self.dropout)
+            self._scale: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+            people = {name: self._person(name, *each, held.get(name), place) for name, each in given.items()}
+            _standardise(network, people)
+            network.to(place.device)
+            self._positions = {
+                name: next(iter(given.values()))[0].positions[name][0] for name in network.sizes.units
+            }
+            schedule = self._schedule(sum(len(person.train) for person in people.values()))
+            folder = None if checkpoint is None else Path(checkpoint)
+            self.validation_r_ = train(network, people, schedule, place, folder)
+        self._network = network.eval()
+        self._embeddings = {name: person.embeddings for name, person in people.items()}
+        self._offset = {name: person.offset for name, person in people.items()}
+        self._single = {
+            name: Targets(responses, len(shown)).single for name, (shown, responses) in given.items()
+        }
+        return self
+
+    @property
+    def subjects_(self) -> list[str]:
+        """Names of the subjects; "" for one without."""
+        check_is_fitted(self, "_network")
+        return list(self._embeddings)
+
+    @property
+    def layers_(self) -> list[str]:
+        """Names of the layers."""
+        check_is_fitted(self, "_network")
+        return list(self._network.sizes.units)
+
+    @property
+    def embeddings_(self) -> dict[str, np.ndarray]:
+        """Embeddings (n_targets, embedding) by subject."""
+        check_is_fitted(self, "_network")
+        return {name: host(each) for name, each in self._embeddings.items()}
+
+    def predict(self, tokens: Any, subject: str | None = None) -> np.ndarray:
+        """Predicted responses (n_samples, n_targets), or (n_samples,) after a fit to such."""
+        name, shown = self._asked(tokens, subject)
+        place = self._place()
+        with self._compute().limited():
+            found = predicted(self._network, shown, self._embeddings[name], self._offset[name], place)
+        mean, deviation = self._scale[name]
+        found = (found * deviation + mean).astype(np.float32)
+        return found[:, 0] if self._single[name] else found
+
+    def score(self, tokens: Any, Y: Any, subject: str | None = None, metric: Metric = "r") -> np.ndarray:
+        """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
+        found = self.predict(tokens, subject)
+        found = found.reshape(len(found), -1)
+        observed = _responses(Y, len(found), subject or "")
+        if observed.shape != found.shape:
+            raise DataError(
+                f"Y has {observed.shape[1]} targets; expected the {found.shape[1]} that were fitted"
+            )
+        if check_metric(metric) == "r":
+            return pearson(found, observed)
+        return r_squared(found, observed, observed.mean(axis=0, dtype=np.float64))
+
+    @torch.no_grad()
+    def attention(
+        self, tokens: Any, subject: str | None = None, targets: Sequence[int] | np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Where targets look: attention (n_samples, n_targets, n_tokens) by layer.
+
+        Attention to the mean of all tokens, and to the one that says nothing, is left out: a row sums to 1
+        less those. Attention is not an explanation: see what a target loses without a layer, too.
+        """
+        name, shown = self._asked(tokens, subject)
+        embeddings = self._of(name, targets)
+        batch = self._place().batch(self._network, shown, np.arange(len(shown)))
+        found = {}
+        for number, (layer, each) in enumerate(zip(self._network.layers, batch, strict=True)):
+            weights = self._network.attention(number, embeddings, layer.keys(*each))
+            found[self.layers_[number]] = host(weights[..., : each[0].shape[1]])
+        return found
+
+    @torch.no_grad()
+    def fields(
+        self,
+        subject: str | None = None,
+        targets: Sequence[int] | np.ndarray | None = None,
+        positions: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Where targets look whatever is shown: attention (n_targets, n_positions) by layer; rows sum to 1.
+
+        A population receptive field over the places of an image, or a delay curve over seconds.
+
+        Parameters
+        ----------
+        subject : str, optional
+        targets : int array, optional
+        positions : array (n_positions, n_dims), or mapping of it by layer
+            All that were fitted by default.
+        """
+        name = self._named(subject)
+        embeddings = self._of(name, targets)
+        found = {}
+        for number, layer in enumerate(self.layers_):
+            given = positions.get(layer) if isinstance(positions, Mapping) else positions
+            places = self._positions[layer] if given is None else np.asarray(given, np.float32)
+            found[layer] = host(
+                self._network.field(number, embeddings, torch.from_numpy(places).to(embeddings.device))
+            )
+        return found
+
+    @torch.no_grad()
+    def layer_importance(
+        self, tokens: Any, Y: Any, subject: str | None = None, batch: int = 32
+    ) -> np.ndarray:
+        """How much r is lost (n_layers, n_targets) where what a layer adds is replaced by its mean.
+
+        Give samples that were not fitted.
+        """
+        name, shown = self._asked(tokens, subject)
+        observed = _responses(Y, len(shown), name)
+        embeddings, place = self._embeddings[name], self._place()
+        parts = np.empty((len(self.layers_), len(shown), len(embeddings)), np.float32)
+        with self._compute().limited():
+            for start in range(0, len(shown), batch):
+                rows = np.arange(start, min(start + batch, len(shown)))
+                shared = self._network.shared(place.batch(self._network, shown, rows))
+                size = chunk_of(self._network, shared)
+                for first in range(0, len(embeddings), size):
+                    part = slice(first, first + size)
+                    parts[:, rows, part] = host(self._network.parts(embeddings[part], shared))
+        whole = parts.sum(axis=0)
+        full = np.nan_to_num(pearson(whole, observed))
+        return np.stack([full - np.nan_to_num(pearson(whole - part, observed)) for part in parts])
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted encoder to a folder: `encoder.json` and `weights.safetensors`."""
+        check_is_fitted(self, "_network")
+        arrays = {f"network/{name}": value for name, value in self._network.state_dict().items()}
+        for name in self.subjects_:
+            mean, deviation = self._scale[name]
+            arrays |= {f"embeddings/{name}": self._embeddings[name], f"offset/{name}": self._offset[name]}
+            arrays |= {
+                f"mean/{name}": torch.from_numpy(mean),
+                f"deviation/{name}": torch.from_numpy(deviation),
+            }
+            arrays[f"validation_r/{name}"] = torch.from_numpy(np.asarray(self.validation_r_[name], float))
+        arrays |= {f"positions/{name}": torch.from_numpy(value) for name, value in self._positions.items()}
+        sizes = self._network.sizes
+        known = {
+            "encoder": type(self).__name__,
+            "parameters": self.get_params(),
+            "layers": [[name, units, sizes.dims[name]] for name, units in sizes.units.items()],
+            "gaps": sizes.gaps,
+            "subjects": self._single,
+        }
+        with replacing(path) as folder:
+            folder.mkdir()
+            # Parameters may be views of one line: each is written by itself.
+            save_file(
+                {name: value.detach().cpu().clone() for name, value in arrays.items()}, folder / store.WEIGHTS
+            )
+            save_json(known, folder / store.SETTINGS)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CrossAttentionEncoder:
+        """Read an encoder that was saved; it predicts and scores as before.
+
+        Raises
+        ------
+        DataError
+            The folder holds no such encoder, or its files are damaged.
+        """
+        known = store.settings(path, cls.__name__)
+        try:
+            encoder = cls(**known["parameters"])
+            arrays = load_file(Path(path) / store.WEIGHTS)
+            layers = known["layers"]
+            encoder._network = Network(
+                encoder._sized(
+                    {name: units for name, units, _ in layers},
+                    {name: dims for name, _, dims in layers},
+                    known["gaps"],
+                ),
+                encoder.dropout,
+            )
+            place = encoder._place()
+            weights = {
+                name.removeprefix("network/"): value
+                for name, value in arrays.items()
+                if name.startswith("network/")
+            }
+            encoder._network.load_state_dict(weights)
+            encoder._network.to(place.device).eval()
+            encoder._single = dict(known["subjects"])
+            encoder._embeddings = {
+                name: arrays[f"embeddings/{name}"].to(place.device) for name in encoder._single
+            }
+            encoder._offset = {name: arrays[f"offset/{name}"].to(place.device) for name in encoder._single}
+            encoder._scale = {
+                name: (arrays[f"mean/{name}"].numpy(), arrays[f"deviation/{name}"].numpy())
+                for name in encoder._single
+            }
+            encoder.validation_r_ = {name: arrays[f"validation_r/{name}"].numpy() for name in encoder._single}
+            encoder._positions = {name: arrays[f"positions/{name}"].numpy() for name, _, _ in layers}
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a saved {cls.__name__} ({reason})") from None
+        return encoder
+
+    def _check(self) -> None:
+        """Refuse parameters that mean nothing."""
+        for name, known in (("queries", ("voxel", "prototype")), ("precision", ("float32", "bfloat16"))):
+            if getattr(self, name) not in known:
+                raise DataError(
+                    f"{name} is '{getattr(self, name)}'; {choices(str(getattr(self, name)), known)}"
+                )
+        for name in ("n_prototypes", "width", "embedding", "steps", "batch", "targets_per_step"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+                raise DataError(f"{name} is {value}; expected a positive whole number")
+        if not 0 <= self.dropout < 1 or not 0 < self.validation < 1 or not self.learning_rate > 0:
+            raise DataError(
+                f"dropout, validation and learning_rate are {self.dropout}, {self.validation} and "
+                f"{self.learning_rate}; expected shares below 1, and a positive rate"
+            )
+
+    def _sizes(self, given: Mapping[str, tuple[Tokens, Any]]) -> Sizes:
+        """Of the network for these people."""
+        first = next(iter(given.values()))[0]
+        dims = {
+            name: {shown.positions[name].shape[-1] for shown, _ in given.values()} for name in first.layers
+        }
+        for name, found in dims.items():
+            if len(found) > 1:
+                raise DataError(
+                    f"positions of layer '{name}' have {sorted(found)} dimensions; expected as many for all"
+                )
+        gaps = any(shown.gaps for shown, _ in given.values())
+        return self._sized(first.units, {name: found.pop() for name, found in dims.items()}, gaps)
+
+    def _sized(self, units: dict[str, int], dims: dict[str, int], gaps: bool) -> Sizes:
+        prototypes = self.n_prototypes if self.queries == "prototype" else 0
+        return Sizes(units, dims, self.width, self.embedding, prototypes, gaps)
+
+    def _person(self, name: str, shown: Tokens, responses: Any, held: Any, place: Place) -> Person:
+        """A subject at the start: responses standardised by training samples, embeddings small."""
+        observed = _responses(responses, len(shown), name)
+        train_rows, held_rows = _split(len(shown), held, self.validation, name)
+        mean = observed[train_rows].mean(axis=0, dtype=float)
+        deviation = observed[train_rows].std(axis=0, dtype=float)
+        deviation = np.where(deviation > 1e-6 * (np.abs(mean) + deviation), deviation, 1.0)
+        self._scale[name] = mean, deviation
+        n_targets = observed.shape[1]
+        embeddings = EMBEDDING_SCALE[self.queries] * torch.randn(n_targets, self.embedding)
+        return Person(
+            shown,
+            ((observed - mean) / deviation).astype(np.float32),
+            train_rows,
+            held_rows,
+            embeddings.to(place.device),
+            torch.zeros(n_targets, device=place.device),
+        )
+
+    def _schedule(self, n_samples: int) -> Schedule:
+        """How long and in what portions to learn from so many samples."""
+        batch = self.batch or int(np.clip(n_samples // SAMPLES_PER_BATCH, *BATCHES))
+        steps = self.steps or int(np.clip(EPOCHS * n_samples // batch, *STEPS))
+        return Schedule(
+            steps, batch, self.targets_per_step, self.learning_rate, DECAY, EMBEDDING_DECAY, self.seed
+        )
+
+    def _compute(self) -> Compute:
+        return Compute.choose(self.device or "cpu", self.threads)
+
+    def _place(self) -> Place:
+        return Place(self._compute().device, "float32")
+
+    def _named(self, subject: str | None) -> str:
+        check_is_fitted(self, "_network")
+        if subject is None and len(self._embeddings) == 1:
+            return next(iter(self._embeddings))
+        if subject not in self._embeddings:
+            raise DataError(f"subject is '{subject}'; {choices(str(subject), tuple(self._embeddings))}")
+        return subject
+
+    def _asked(self, tokens: Any, subject: str | None) -> tuple[str, Tokens]:
+        """The subject, and tokens that the network knows."""
+        name, shown = self._named(subject), as_tokens(tokens)
+        if shown.units != dict(self._network.sizes.units):
+            raise DataError(
+                f"tokens have layers {shown.units}; expected {dict(self._network.sizes.units)} as fitted"
+            )
+        return name, shown
+
+    def _of(self, name: str, targets: Sequence[int] | np.ndarray | None) -> torch.Tensor:
+        embeddings = self._embeddings[name]
+        if targets is None:
+            return embeddings
+        index = np.atleast_1d(np.asarray(targets))
+        if index.dtype.kind not in "iu" or (
+            index.size and not -len(embeddings) <= index.min() <= index.max() < len(embeddings)
+        ):
+            raise DataError(f"targets are not indices from 0 to {len(embeddings) - 1}")
+        return embeddings[torch.from_numpy(index.astype(np.int64) % len(embeddings)).to(embeddings.device)]
+
+
+def _people(tokens: Any, Y: Any) -> dict[str, tuple[Tokens, Any]]:
+    """Subjects with their tokens and responses."""
+    if Y is not None:
+        return {"": (as_tokens(tokens), Y)}
+    if not isinstance(tokens, Mapping) or not tokens:
+        raise DataError("a fit needs responses: fit(tokens, Y), or fit({subject: (tokens, Y), …})")
+    for name, each in tokens.items():
+        if not isinstance(each, tuple | list) or len(each) != 2:
+            raise DataError(f"subject '{name}' has no pair (tokens, Y); responses are missing")
+    return {str(name): (as_tokens(shown), responses) for name, (shown, responses) in tokens.items()}
+
+
+def _responses(responses: Any, n_samples: int, name: str) -> np.ndarray:
+    """Responses (n_samples, n_targets) in float32 or float64.
+
+    Raises
+    ------
+    DataError
+        Another shape, no numbers, or NaN and infinite values.
+    """
+    targets = Targets(responses, n_samples)
+    observed = host(responses).reshape(n_samples, targets.count).astype(targets.dtype, copy=False)
+    wrong = np.flatnonzero(~np.isfinite(observed).all(axis=0))
+    if len(wrong):
+        of = f" of subject '{name}'" if name else ""
+        raise DataError(
+            f"{len(wrong)} targets{of} hold NaN or infinite values (first: {wrong[0]}); leave them out"
+        )
+    return observed
+
+
+def _split(n_samples: int, held: Any, share: float, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training and validation samples."""
+    if held is None:
+        count = max(2, round(share * n_samples))
+        held = np.arange(n_samples - count, n_samples)
+    held = np.asarray(held)
+    if held.dtype == bool:
+        held = np.flatnonzero(held)
+    of = f" of subject '{name}'" if name else ""
+    if (
+        held.ndim != 1
+        or held.dtype.kind not in "iu"
+        or (len(held) and not 0 <= held.min() <= held.max() < n_samples)
+    ):
+        raise DataError(f"validation{of} are not indices from 0 to {n_samples - 1}")
+    train_rows = np.setdiff1d(np.arange(n_samples), held)
+    if len(held) < 2 or len(train_rows) < 2:
+        raise DataError(
+            f"{len(train_rows)} training and {len(held)} validation samples{of}; expected two or more of both"
+        )
+    return train_rows, np.unique(held)
+
+
+def _standardise(network: Network, people: Mapping[str, Person]) -> None:
+    """Tell the network what tokens and places of the training samples are like."""
+    for layer, name in zip(network.layers, network.sizes.units, strict=True):
+        weights, means, squares = [], [], []
+        for person in people.values():
+            mean, deviation = person.tokens.moments(name, person.train)
+            weights.append(len(person.train))
+            means.append(mean)
+            squares.append(deviation**2 + mean**2)
+        mean = np.average(means, axis=0, weights=weights)
+        spread = np.average(squares, axis=0, weights=weights) - mean**2
+        layer.mean.copy_(torch.from_numpy(mean))
+        layer.deviation.copy_(torch.from_numpy(np.sqrt(np.maximum(spread, 1e-12))))
+        places = [
+            person.tokens.positions[name].reshape(-1, layer.origin.shape[0]) for person in people.values()
+        ]
+        lowest, highest = _range(np.concatenate(places))
+        layer.origin.copy_(torch.from_numpy(lowest))
+        layer.extent.copy_(torch.from_numpy(np.where(highest > lowest, highest - lowest, 1.0)))
+
+
+def _range(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest of every dimension of places (n, n_dims); 0 where there is none."""
+    found = np.isfinite(places)
+    lowest = np.where(found, places, np.inf).min(axis=0)
+    highest = np.where(found, places, -np.inf).max(axis=0)
+    some = found.any(axis=0)
+    return np.where(some, lowest, 0.0), np.where(some, highest, 0.0)
