@@ -92,7 +92,7 @@ def _run(case: Case, side: Side, folder: Path, candidates: int | None = None) ->
 
 
 def _until_equal(case: Case, rival: Rival, folder: Path) -> str:
-    """Each side at its smallest budget that predicts as well as the peer does at its largest, but for `EQUAL`."""
+    """Each side at its smallest budget that predicts as well as the peer at its largest, but for `EQUAL`."""
     level = _run(case, rival.run, folder, case.budgets[-1]).held_out - EQUAL
     reached = {}
     for name, side in (("ours", case.ours), ("peer", rival.run)):

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuroalign.encoders.banded import BandedRidgeEncoder
     from neuroalign.encoders.attention.tokens import Tokens
+    from neuroalign.encoders.banded import BandedRidgeEncoder
     from neuroalign.encoders.cross_attention import CrossAttentionEncoder
     from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between
     from neuroalign.encoders.ridge import RidgeEncoder
