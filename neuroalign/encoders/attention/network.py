@@ -32,7 +32,8 @@ from torch.nn import functional
 FREQUENCIES = 3
 """Cosines and sines of a place beside its square."""
 
-PROTOTYPE_SCALE = 1.0
+DECIDED = 2.0
+"""How much sharper targets choose among prototypes than they would to begin with."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,36 @@ class Attend(torch.autograd.Function):
         scores = torch.bmm(gradient, keys[..., :width].transpose(1, 2))
         scores -= (gradient * attended).sum(-1, keepdim=True)
         scores *= attention
-        of_keys = torch.matmul(scores.transpose(1, 2), queries)
+        of_keys = torch.bmm(scores.transpose(1, 2), _of_all(queries, keys))
         of_keys[..., :width] += torch.bmm(attention.transpose(1, 2), gradient)
         return torch.bmm(scores, keys).sum(0), of_keys, None, None
 
 
 def weights(queries: Tensor, keys: Tensor, absent: Tensor | None) -> Tensor:
     """Attention (B, V, T) of queries (V, D) to keys (B, T, D)."""
-    scores = torch.matmul(queries, keys.transpose(1, 2))
+    scores = torch.bmm(_of_all(queries, keys), keys.transpose(1, 2))
     if absent is not None:
         scores.masked_fill_(absent[:, None], -math.inf)
     return torch.softmax(scores, -1)
+
+
+def _of_all(queries: Tensor, keys: Tensor) -> Tensor:
+    """Queries (V, D) for every sample of keys (B, T, D): `matmul` would transpose what comes of it."""
+    return queries.expand(len(keys), -1, -1)
+
+
+def kept(values: Tensor, dropout: float, draws: torch.Generator) -> Tensor:
+    """0 where a value is dropped, else what makes up for it; shares are of 1/256, a random byte per value."""
+    dropped = round(256 * dropout)
+    size = (-(-values.numel() // 8),)
+    numbers = torch.empty(size, dtype=torch.int64, device=values.device)
+    keep = (
+        numbers.random_(-(2**63), None, generator=draws)
+        .view(torch.uint8)[: values.numel()]
+        .view(values.shape)
+        >= dropped
+    )
+    return keep.to(values.dtype).mul_(256 / (256 - dropped))
 
 
 @dataclass(frozen=True)
@@ -147,7 +167,7 @@ class Layer(nn.Module):
 
     def keys(self, values: Tensor, present: Tensor | None, places: Tensor) -> Keys:
         """Tokens (B, T, U) narrowed, with their mean behind them, and the functions of their places."""
-        standard = (values - self.mean) / self.deviation
+        standard = (values - self.mean).mul_(1 / self.deviation)
         inward = self.inward(functional.layer_norm(standard, standard.shape[-1:]))
         some = None
         if present is None:
@@ -178,8 +198,7 @@ class Layer(nn.Module):
         attended = Attend.apply(queries, tokens, self.width, keys.absent)
         inside = functional.gelu(self.up(self.norm(attended)))
         if draws is not None and self.dropout:
-            inside = inside * torch.empty_like(inside).bernoulli_(1 - self.dropout, generator=draws)
-            inside = inside / (1 - self.dropout)
+            inside = inside * kept(inside, self.dropout, draws)
         return attended + self.down(inside)
 
     def functions(self, places: Tensor, n_special: int) -> Tensor:
@@ -227,8 +246,17 @@ class Network(nn.Module):
             Layer(n_units, sizes.dims[name], sizes, dropout) for name, n_units in sizes.units.items()
         )
         if sizes.prototypes:
-            self.prototypes = nn.Parameter(PROTOTYPE_SCALE * torch.randn(sizes.prototypes, sizes.embedding))
+            self.prototypes = nn.Parameter(torch.randn(sizes.prototypes, sizes.embedding))
             self.mixing = nn.Linear(sizes.embedding, sizes.prototypes)
+
+    def decaying(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters that decay in training, and those that do not: how prototypes are mixed.
+
+        Decay would have every target listen to all prototypes alike.
+        """
+        free = list(self.mixing.parameters()) if self.sizes.prototypes else []
+        known = {id(each) for each in free}
+        return [each for each in self.parameters() if id(each) not in known], free
 
     def shared(
         self, batch: Sequence[tuple[Tensor, Tensor | None, Tensor]], draws: torch.Generator | None = None
@@ -305,7 +333,7 @@ class Network(nn.Module):
 
     def _mixture(self, embeddings: Tensor) -> Tensor:
         """How much a target listens to every prototype (V, K)."""
-        return torch.softmax(self.mixing(embeddings), -1)
+        return torch.softmax(DECIDED * self.mixing(embeddings), -1)
 
     def _mixed(self, embeddings: Tensor, answered: Tensor) -> Tensor:
         """Σ_k m_k (answered_k · e): one product for all targets and samples."""

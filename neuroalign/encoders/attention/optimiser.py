@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -52,24 +52,24 @@ class RowAdam:
 
 
 class Flat:
-    """All parameters of a module on one line, and their gradients: a step costs a few operations.
+    """Parameters on one line, and their gradients: a step costs a few operations.
 
     Parameters
     ----------
-    module : nn.Module
-        Its parameters become views.
+    parameters : iterable of nn.Parameter
+        They become views.
 
     Attributes
     ----------
-    values, gradients : tensors (1, n)
+    values, gradients : tensors (n,)
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        parameters = list(module.parameters())
-        ends = torch.tensor([each.numel() for each in parameters]).cumsum(0).tolist()
-        self.values = torch.cat([each.detach().flatten() for each in parameters])[None]
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        given = list(parameters)
+        ends = torch.tensor([each.numel() for each in given]).cumsum(0).tolist()
+        self.values = torch.cat([each.detach().flatten() for each in given]) if given else torch.empty(0)
         self.gradients = torch.zeros_like(self.values)
-        for parameter, end in zip(parameters, ends, strict=True):
+        for parameter, end in zip(given, ends, strict=True):
             part = slice(end - parameter.numel(), end)
-            parameter.data = self.values[0, part].view_as(parameter)
-            parameter.grad = self.gradients[0, part].view_as(parameter)
+            parameter.data = self.values[part].view_as(parameter)
+            parameter.grad = self.gradients[part].view_as(parameter)

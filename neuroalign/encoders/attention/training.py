@@ -191,8 +191,8 @@ def train(
     DataError
         The checkpoint is of another network or other data.
     """
-    flat = Flat(network)
-    shared = RowAdam({"": flat.values}, schedule.decay)
+    small, free = (Flat(each) for each in network.decaying())
+    shared = RowAdam({"small": small.values[None], "free": free.values}, schedule.decay)
     for person in people.values():
         learned = {"embeddings": person.embeddings, "offset": person.offset}
         person.optimiser = RowAdam(learned, schedule.embedding_decay)
@@ -206,7 +206,7 @@ def train(
             rate = schedule.rate * schedule.factor(keeper.step)
             draws = np.random.default_rng([schedule.seed, keeper.step])
             _step(network, people[name], rows, schedule, place, rate, draws)
-            shared.step({"": flat.gradients}, rate)
+            shared.step({"small": small.gradients[None], "free": free.gradients}, rate)
             keeper.step += 1
             bar.update()
             if keeper.step % every == 0 or keeper.step == schedule.steps:
