@@ -126,10 +126,17 @@ CASES = (
         (
             Rival("scikit-learn Ridge", peers.sklearn_ridge, 66, once=True),
             Rival("mTRFpy", peers.mtrf, 26),
-            Rival("MNE, one alpha, epochs", peers.mne_ridge, 16),
-            Rival("MNE, one alpha, as it comes", partial(peers.mne_ridge, epochs=False), 16),
         ),
         flops.lagged,
+    ),
+    Case(
+        "lagged-one",
+        Shape(100_000, 16, 128, ALPHAS[10:11], lags=40),
+        ours.lagged_one,
+        (
+            Rival("MNE, epochs", peers.mne_ridge, 16),
+            Rival("MNE, as it comes", partial(peers.mne_ridge, epochs=False), 16),
+        ),
     ),
     Case(
         "banded-2",

@@ -46,6 +46,15 @@ def lagged(problem: Problem) -> Answer:
     return _answer([encoder.fit(problem.features[0], problem.responses, segments=segments)])
 
 
+def lagged_one(problem: Problem) -> Answer:
+    """LaggedRidgeEncoder on one recording with one alpha: there is nothing to choose."""
+    from neuroalign.encoders import LaggedRidgeEncoder
+
+    shape = problem.shape
+    encoder = LaggedRidgeEncoder(lags=range(shape.lags), **_common(shape) | {"folds": None})
+    return _answer([encoder.fit(problem.features[0], problem.responses)])
+
+
 def _common(shape: Shape) -> dict[str, Any]:
     return {
         "alphas": shape.alphas,

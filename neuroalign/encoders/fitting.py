@@ -11,6 +11,7 @@ import numpy as np
 
 from neuroalign.encoders.compute import Array, host
 from neuroalign.encoders.problems import Problem, Scorer, Solver
+from neuroalign.encoders.rows import Pairs, check_folds
 from neuroalign.encoders.targets import Centred, Targets
 from neuroalign.errors import DataError
 
@@ -81,7 +82,7 @@ def fit_targets(
     width : int
         Targets computed at once.
     """
-    if groups is None:
+    if groups is None or not parts[0].scorers:
         _each_block(
             parts, targets, width, lambda part, block, at, y: _fit_own(part, block, at, y, alphas, metric)
         )
@@ -114,7 +115,7 @@ def _each_block(
 
 
 def mean_scores(scorers: Sequence[Scorer], block: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean r and R² over the folds, each (n_alphas, n_targets)."""
+    """Mean r and R² over the folds, of which there are some, each (n_alphas, n_targets)."""
     r, r2 = scorers[0].scores(block)
     for scorer in scorers[1:]:
         more = scorer.scores(block)
@@ -131,6 +132,10 @@ def _fit_own(
     part: Decomposed, block: Any, at: slice, centred: Centred, alphas: np.ndarray, metric: Metric
 ) -> None:
     """Every target with the penalty that is best for it."""
+    if not part.scorers:
+        _give_only(alphas, part.fitted, at)
+        _solve(part, block, at, centred)
+        return
     r, r2 = mean_scores(part.scorers, block)
     score = r if metric == "r" else r2
     best = best_of(score)
@@ -138,6 +143,11 @@ def _fit_own(
     fitted = part.fitted
     fitted.best_alphas[at], fitted.cv_scores[at], fitted.cv_r[at] = alphas[best], score[chosen], r[chosen]
     _solve(part, block, at, centred)
+
+
+def _give_only(alphas: np.ndarray, fitted: Fitted, at: slice) -> None:
+    """The one penalty there is, without scores."""
+    fitted.best_alphas[at], fitted.cv_scores[at], fitted.cv_r[at] = alphas[0], np.nan, np.nan
 
 
 def _solve(part: Decomposed, block: Any, at: slice, centred: Centred) -> None:
@@ -190,6 +200,22 @@ def check_grid(alphas: Any) -> np.ndarray:
         found = " ".join(str(alphas).split())
         raise DataError(f"alphas are {found}; expected positive finite numbers")
     return grid
+
+
+def check_choice(alphas: Any, folds: Any, n_samples: int) -> tuple[np.ndarray, Pairs]:
+    """The penalties, and pairs of (train, test) indices to choose among them by: none if `folds` is None.
+
+    Raises
+    ------
+    DataError
+        See `check_grid` and `check_folds`; or there are several penalties, and no folds.
+    """
+    grid = check_grid(alphas)
+    if folds is not None:
+        return grid, check_folds(folds, n_samples)
+    if len(grid) > 1:
+        raise DataError(f"folds is None with {len(grid)} alphas; give one alpha, or folds to choose it by")
+    return grid, []
 
 
 def check_block(block: Any) -> int:

@@ -15,7 +15,7 @@ from neuroalign.encoders.fitting import (
     Fitted,
     Metric,
     check_block,
-    check_grid,
+    check_choice,
     check_groups,
     check_metric,
     decompose_all,
@@ -25,7 +25,6 @@ from neuroalign.encoders.lagged_folds import lagged_problem
 from neuroalign.encoders.lagged_moments import LaggedFeatures
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
-from neuroalign.encoders.rows import check_folds
 from neuroalign.encoders.scoring import Dtype
 from neuroalign.encoders.targets import Targets, number_type
 from neuroalign.errors import DataError, choices
@@ -54,9 +53,10 @@ class LaggedRidgeEncoder(LinearEncoder):
         In samples, ascending; see `lags_between`. Positive lags: the response follows the features.
     alphas : sequence of float
         Candidate regularisation strengths, all positive.
-    folds : int or iterable of (train, test) index pairs
-        Contiguous blocks of samples, or your own. Lagged features reach over the edges of folds, though not
-        of segments: hold out whole runs, or leave out a gap of the longest lag.
+    folds : int, iterable of (train, test) index pairs, or None
+        Contiguous blocks of samples, or your own; None to fit with the only α there is. Lagged features
+        reach over the edges of folds, though not of segments: hold out whole runs, or leave out a gap of the
+        longest lag.
     direction : {"forward", "backward"}
         Backward decodes: X are recordings, Y is the stimulus, and recordings at t + lag predict the stimulus
         at t, so that one set of lags serves both directions.
@@ -79,7 +79,7 @@ class LaggedRidgeEncoder(LinearEncoder):
     best_alphas_ : array (n_targets,)
         Ties go to the larger α; constant targets get the largest.
     cv_scores_ : array (n_targets,)
-        Mean of `metric` over the folds, at the chosen α.
+        Mean of `metric` over the folds, at the chosen α; NaN without folds.
     cv_r_ : array (n_targets,)
         Mean Pearson r over the folds, at the chosen α.
 
@@ -99,7 +99,7 @@ class LaggedRidgeEncoder(LinearEncoder):
         self,
         lags: Sequence[int] | np.ndarray,
         alphas: Sequence[float] | np.ndarray = DEFAULT_ALPHAS,
-        folds: int | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
+        folds: int | Iterable[tuple[np.ndarray, np.ndarray]] | None = 5,
         direction: Literal["forward", "backward"] = "forward",
         metric: Metric = "r2",
         alpha_per: Literal["target", "all"] | Sequence | np.ndarray = "target",
@@ -143,8 +143,8 @@ class LaggedRidgeEncoder(LinearEncoder):
         """
         X = check_features(X)
         targets = Targets(Y, len(X))
-        alphas, metric = check_grid(self.alphas), check_metric(self.metric)
-        groups, pairs = check_groups(self.alpha_per, targets.count), check_folds(self.folds, len(X))
+        alphas, pairs = check_choice(self.alphas, self.folds, len(X))
+        metric, groups = check_metric(self.metric), check_groups(self.alpha_per, targets.count)
         compute = Compute.choose(self.device, self.threads)
         dtype: Dtype = "float64" if "float64" in (targets.dtype, number_type(X, "X")) else "float32"
         with compute.limited():

@@ -37,6 +37,8 @@ class Portion:
 
 def portions(pairs: Pairs, n_samples: int) -> list[Portion]:
     """The fewest portions that make up all samples, in the order of their first samples."""
+    if not pairs:
+        return [Portion(np.arange(n_samples), np.empty(0, int))]
     sides = [side for pair in pairs for side in pair]
     counted = partial(np.bincount, minlength=n_samples)
     differs = np.zeros(n_samples, bool)
@@ -123,7 +125,7 @@ def lagged_problem(features: LaggedFeatures, pairs: Pairs, dtype: Dtype) -> tupl
     then is smaller than the Gram matrix of its columns.
     """
     n_samples = len(features.places)
-    if features.n_columns <= min(len(train) for train, _ in pairs):
+    if features.n_columns <= min((len(train) for train, _ in pairs), default=n_samples):
         source = LaggedSource(features, pairs)
         whole = source.whole()
         return PrimalProblem(source, features.compute, dtype), host(whole.sums) / whole.count

@@ -88,7 +88,7 @@ def problem_of(
     scale : bool
         Divide every feature by its standard deviation in the training samples.
     """
-    fewest = min(len(fold.train) for fold in folds)
+    fewest = min((len(fold.train) for fold in folds), default=len(features))
     if features.shape[1] <= fewest:
         return PrimalProblem(RowSource(features, folds, compute), compute, dtype, bands, scale)
     return DualProblem(features, folds, compute, dtype, bands, scale)

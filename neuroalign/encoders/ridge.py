@@ -18,7 +18,7 @@ from neuroalign.encoders.fitting import (
     Fitted,
     Metric,
     check_block,
-    check_grid,
+    check_choice,
     check_groups,
     check_metric,
     decompose_all,
@@ -26,7 +26,7 @@ from neuroalign.encoders.fitting import (
 )
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.problems import problem_of
-from neuroalign.encoders.rows import FoldRows, check_folds
+from neuroalign.encoders.rows import FoldRows
 from neuroalign.encoders.scoring import Dtype
 from neuroalign.encoders.targets import Targets, number_type
 from neuroalign.errors import DataError
@@ -48,8 +48,9 @@ class RidgeEncoder(LinearEncoder):
     ----------
     alphas : sequence of float
         Candidate regularisation strengths, all positive.
-    folds : int or iterable of (train, test) index pairs
-        Contiguous folds, or your own: for time series hold out whole runs.
+    folds : int, iterable of (train, test) index pairs, or None
+        Contiguous folds, or your own: for time series hold out whole runs; None to fit with the only α
+        there is.
     metric : {"r2", "r"}
         What chooses α: R² against the training mean, or Pearson r.
     scale : bool
@@ -74,7 +75,7 @@ class RidgeEncoder(LinearEncoder):
     best_alphas_ : array (n_targets,)
         Ties go to the larger α; constant targets get the largest.
     cv_scores_ : array (n_targets,)
-        Mean of `metric` over the folds, at the chosen α.
+        Mean of `metric` over the folds, at the chosen α; NaN without folds.
     cv_r_ : array (n_targets,)
         Mean Pearson r over the folds, at the chosen α.
 
@@ -92,7 +93,7 @@ class RidgeEncoder(LinearEncoder):
     def __init__(
         self,
         alphas: Sequence[float] | np.ndarray = DEFAULT_ALPHAS,
-        folds: int | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
+        folds: int | Iterable[tuple[np.ndarray, np.ndarray]] | None = 5,
         metric: Metric = "r2",
         scale: bool = False,
         alpha_per: Literal["target", "all"] | Sequence | np.ndarray = "target",
@@ -195,14 +196,15 @@ class _Plan:
                 f"layers have {sorted({len(x) for x in checked})} samples; expected as many in all"
             )
         targets = Targets(responses, n_samples)
+        alphas, pairs = check_choice(encoder.alphas, encoder.folds, n_samples)
         kinds = {targets.dtype, *(number_type(layer, "X") for layer in checked)}
         return cls(
             checked,
             targets,
             Compute.choose(encoder.device, encoder.threads, encoder.scoring),
             "float64" if "float64" in kinds else "float32",
-            check_grid(encoder.alphas),
-            [FoldRows.of(*pair, n_samples) for pair in check_folds(encoder.folds, n_samples)],
+            alphas,
+            [FoldRows.of(*pair, n_samples) for pair in pairs],
             check_groups(encoder.alpha_per, targets.count),
             check_metric(encoder.metric),
             encoder.scale,

@@ -57,6 +57,8 @@ def contiguous(index: np.ndarray) -> Rows:
 
 def cover(folds: Sequence[FoldRows], n_samples: int) -> bool:
     """Whether every sample is tested exactly once."""
+    if not folds:
+        return False
     tested = np.concatenate([fold.test for fold in folds])
     return len(tested) == n_samples and bool((np.bincount(tested, minlength=n_samples) == 1).all())
 
