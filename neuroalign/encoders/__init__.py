@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from neuroalign.encoders.cross_attention import CrossAttentionEncoder
     from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between
     from neuroalign.encoders.ridge import RidgeEncoder
+    from neuroalign.encoders.stacking import StackedEncoder
 
 __all__ = [
     "BandedRidgeEncoder",
     "CrossAttentionEncoder",
     "LaggedRidgeEncoder",
     "RidgeEncoder",
+    "StackedEncoder",
     "Tokens",
     "lags_between",
 ]
@@ -31,6 +33,7 @@ _MODULES = {
     "CrossAttentionEncoder": "cross_attention",
     "LaggedRidgeEncoder": "lagged",
     "RidgeEncoder": "ridge",
+    "StackedEncoder": "stacking",
     "Tokens": "attention.tokens",
     "lags_between": "lagged",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -103,12 +102,11 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def finish(self) -> dict[str, np.ndarray]:
-        """Leave everything at its best, take the folder away, and tell r in validation."""
+        """Write the end down, leave everything at its best, and tell r in validation."""
+        self.write()
         with torch.no_grad():
             for name, value in self._live.items():
                 value.copy_(self._best[name])
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
         return {name: each.numpy().astype(float) for name, each in self._r.items()}
 
     def _everything(self) -> dict[str, Tensor]:

@@ -83,8 +83,10 @@ class Attend(torch.autograd.Function):
         scores = torch.bmm(gradient, keys[..., :width].transpose(1, 2))
         scores -= (gradient * attended).sum(-1, keepdim=True)
         scores *= attention
-        of_keys = torch.bmm(scores.transpose(1, 2), _of_all(queries, keys))
-        of_keys[..., :width] += torch.bmm(attention.transpose(1, 2), gradient)
+        of_keys = None
+        if context.needs_input_grad[1]:
+            of_keys = torch.bmm(scores.transpose(1, 2), _of_all(queries, keys))
+            of_keys[..., :width] += torch.bmm(attention.transpose(1, 2), gradient)
         return torch.bmm(scores, keys).sum(0), of_keys, None, None
 
 

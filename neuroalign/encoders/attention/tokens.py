@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from neuroalign.encoders.targets import number_type
 from neuroalign.errors import DataError
 
 READ_VALUES = 2**24
-"""Values of tokens that are held at once while their statistics are taken."""
+"""Values of tokens that are held at once while all are read."""
+
+Pool = Literal["flatten", "mean"]
+"""How tokens become features: side by side, or their mean."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Tokens:
         n_items = next(iter(lengths.values()))
         self.index = None if index is None else _checked_index(np.asarray(index), n_items)
         self._length = n_items if self.index is None else len(self.index)
+        self._samples: np.ndarray | None = None
         self.mask = {name: self._masked(name, _of_layer(mask, name)) for name in self.layers}
         self.positions = {name: self._placed(name, _of_layer(positions, name)) for name in self.layers}
 
@@ -94,6 +99,50 @@ class Tokens:
     def n_tokens(self, name: str) -> int:
         """Tokens per sample of a layer."""
         return int(self.layers[name].shape[1] if self.index is None else self.index.shape[1])
+
+    def at(self, rows: np.ndarray) -> Tokens:
+        """Tokens of some samples; nothing is read."""
+        some = copy.copy(self)
+        some._length = len(rows)
+        if self.index is None:
+            some._samples = rows if self._samples is None else self._samples[rows]
+        else:
+            some.index = self.index[rows]
+        some.mask = {name: None if mask is None else mask[rows] for name, mask in self.mask.items()}
+        some.positions = {
+            name: places[rows] if places.shape[0] > 1 else places for name, places in self.positions.items()
+        }
+        return some
+
+    def features(self, pool: Pool) -> np.ndarray:
+        """All layers side by side as features (n_samples, n_features), float32.
+
+        Parameters
+        ----------
+        pool : {"flatten", "mean"}
+            All tokens side by side, 0 where one is absent; or the mean of those that are there.
+        """
+        parts = [self._layer_features(name, pool) for name in self.layers]
+        return np.concatenate(parts, axis=1)
+
+    def n_features(self, pool: Pool) -> int:
+        """How many there are."""
+        return sum(n * (self.n_tokens(name) if pool == "flatten" else 1) for name, n in self.units.items())
+
+    def _layer_features(self, name: str, pool: Pool) -> np.ndarray:
+        width = self.n_tokens(name) * self.units[name]
+        size = max(1, READ_VALUES // width)
+        out = np.empty((len(self), width if pool == "flatten" else self.units[name]), np.float32)
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)))
+            batch = self.batch(name, rows)
+            if pool == "flatten":
+                out[rows] = batch.values.reshape(len(rows), -1)
+            elif batch.present is None:
+                out[rows] = batch.values.mean(axis=1)
+            else:
+                out[rows] = batch.values.sum(axis=1) / np.maximum(batch.present.sum(axis=1), 1)[:, None]
+        return out
 
     def batch(self, name: str, rows: np.ndarray) -> Batch:
         """Tokens of some samples of a layer.
@@ -137,7 +186,7 @@ class Tokens:
     def _read(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         present = self.mask[name]
         if self.index is None:
-            values = _rows(self.layers[name], rows)
+            values = _rows(self.layers[name], rows if self._samples is None else self._samples[rows])
             present = None if present is None else present[rows]
         else:
             index = self.index[rows]

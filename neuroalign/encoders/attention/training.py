@@ -179,7 +179,7 @@ def train(
     schedule : Schedule
     place : Place
     checkpoint : Path, optional
-        Folder to leave the state in now and then, and to go on from; removed at the end.
+        Folder to leave the state in now and then, and to go on from.
 
     Returns
     -------
