@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuroalign.encoders.attention.tokens import Tokens
+    from neuroalign.encoders.attention.tokens import Tokens, grid, recent
     from neuroalign.encoders.banded import BandedRidgeEncoder
     from neuroalign.encoders.cross_attention import CrossAttentionEncoder
     from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between
@@ -25,7 +25,9 @@ __all__ = [
     "RidgeEncoder",
     "StackedEncoder",
     "Tokens",
+    "grid",
     "lags_between",
+    "recent",
 ]
 
 _MODULES = {
@@ -35,7 +37,9 @@ _MODULES = {
     "RidgeEncoder": "ridge",
     "StackedEncoder": "stacking",
     "Tokens": "attention.tokens",
+    "grid": "attention.tokens",
     "lags_between": "lagged",
+    "recent": "attention.tokens",
 }
 
 
