@@ -41,6 +41,9 @@ EMBEDDING_SCALE = {"voxel": 0.03, "prototype": 0.3}
 
 DECAY, EMBEDDING_DECAY = 1.0, 0.3
 
+SMALL = 2**16
+"""Targets times tokens of a layer, below which one thread is enough."""
+
 RIDGE_ALPHAS = tuple(10.0**exponent for exponent in range(-1, 8))
 
 FLAT_FEATURES = 20_000
@@ -109,7 +112,7 @@ class CrossAttentionEncoder(BaseEstimator):
     device : str, optional
         "cpu", "cuda", "cuda:1"; the CPU by default.
     threads : int, optional
-        CPU threads.
+        CPU threads; by default all, but one where there are few targets and tokens.
     seed : int
         The same seed on the same machine with as many threads gives the same result.
 
@@ -202,7 +205,8 @@ class CrossAttentionEncoder(BaseEstimator):
                     f"subject '{name}' has layers {shown.units}; expected {first.units} as the first"
                 )
         held = validation if isinstance(validation, Mapping) else dict.fromkeys(given, validation)
-        compute = Compute.choose(self.device or "cpu", self.threads)
+        counts = [Targets(responses, len(shown)).count for shown, responses in given.values()]
+        compute = self._compute(first, max(counts))
         place = Place(compute.device, self.precision)
         with compute.limited(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -268,7 +272,7 @@ class CrossAttentionEncoder(BaseEstimator):
         pool: Pool = "mean" if shown.gaps or shown.n_features("flatten") > FLAT_FEATURES else "flatten"
         features = shown.features(pool)
         ridge = RidgeEncoder(RIDGE_ALPHAS, threads=self.threads)
-        with self._compute().limited():
+        with self._compute(shown, observed.shape[1]).limited():
             held, beside = np.full((2, *observed.shape), np.nan)
             for train, test in pairs:
                 learned = self._adapted(shown.at(train), observed[train])
@@ -306,7 +310,7 @@ class CrossAttentionEncoder(BaseEstimator):
     def predict(self, tokens: Any, subject: str | None = None) -> np.ndarray:
         """Predicted responses (n_samples, n_targets), or (n_samples,) after a fit to such."""
         name, shown = self._asked(tokens, subject)
-        with self._compute().limited():
+        with self._compute(shown, len(self._embeddings[name])).limited():
             found = self._predicted(shown, self._embeddings[name], self._offset[name], self._scale[name])
         if name in self._beside:
             found = self._beside[name].blended(found, shown)
@@ -384,7 +388,7 @@ class CrossAttentionEncoder(BaseEstimator):
         observed = checked_responses(Y, len(shown), name)
         embeddings, place = self._embeddings[name], self._place()
         parts = np.empty((len(self.layers_), len(shown), len(embeddings)), np.float32)
-        with self._compute().limited():
+        with self._compute(shown, len(self._embeddings[name])).limited():
             for start in range(0, len(shown), batch):
                 rows = np.arange(start, min(start + batch, len(shown)))
                 shared = self._network.shared(place.batch(self._network, shown, rows))
@@ -566,11 +570,14 @@ class CrossAttentionEncoder(BaseEstimator):
             steps, batch, self.targets_per_step, self.learning_rate, DECAY, EMBEDDING_DECAY, self.seed
         )
 
-    def _compute(self) -> Compute:
-        return Compute.choose(self.device or "cpu", self.threads)
+    def _compute(self, shown: Tokens, n_targets: int) -> Compute:
+        """Where to compute; on one thread where more would wait for each other longer than they work."""
+        n_tokens = max(shown.n_tokens(name) for name in shown.layers)
+        small = n_targets * n_tokens < SMALL
+        return Compute.choose(self.device or "cpu", self.threads or (1 if small else None))
 
     def _place(self) -> Place:
-        return Place(self._compute().device, "float32")
+        return Place(Compute.choose(self.device or "cpu").device, "float32")
 
     def _named(self, subject: str | None) -> str:
         check_is_fitted(self, "_network")
