@@ -48,7 +48,7 @@ def measured(run: Callable[[Problem], Answer], shape: Shape, folder: Path) -> Me
     warnings.simplefilter("ignore")
     run(plant(tiny(shape)))
     problem = Problem.load(folder, shape)
-    memory = _Memory(shape.device)
+    memory = Memory(shape.device)
     start = time.perf_counter()
     answer = run(problem)
     seconds = time.perf_counter() - start
@@ -84,7 +84,7 @@ def gemm_rate(device: str | None) -> float:
     return max(rates)
 
 
-class _Memory:
+class Memory:
     """Peak of this process over what it holds now; on a GPU, of the memory that torch handed out.
 
     Linux forgets the peak so far when told; elsewhere only a peak above everything before shows.

@@ -27,6 +27,7 @@ STAGES = {
     "activations": ("run a network over all words and keep its layers", ("network",)),
     "responses": ("read and clean the recordings of a subject", ("subject",)),
     "fit": ("fit and score every layer of a network for a subject", ("subject", "network", "encoder")),
+    "joint": ("fit one network of an encoder for all subjects together", ("network", "encoder")),
     "ceiling": ("estimate how well any model could do", ()),
     "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
     "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),

@@ -21,7 +21,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 """A BIDS label: letters and digits only, since it becomes part of file names."""
 
 Seconds = Annotated[float, Field(ge=0)]
-Encoder = Literal["ridge", "banded_ridge"]
+Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
+
+STACKED = ("ridge", "cross_attention")
+"""What the encoder `stack` mixes."""
 
 
 class Section(BaseModel):
@@ -227,6 +230,23 @@ class BandedRidge(Section):
     candidates: int = Field(8, ge=3, le=10_000, description="pairs of weights tried for every target")
 
 
+class CrossAttention(Section):
+    """Settings of cross-attention: every target asks, the words of the last seconds answer."""
+
+    window_s: float = Field(10.0, gt=0, description="seconds before a sample whose words it may look at")
+    layers: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        "all", description="module paths of the layers to look at; a network takes those that it has"
+    )
+    queries: Literal["voxel", "prototype"] = Field(
+        "voxel", description="every target asks for itself, or mixes what shared prototypes ask"
+    )
+    width: int = Field(32, ge=1, description="dimensions of a word inside the encoder")
+    embedding: int = Field(64, ge=1, description="dimensions of what is learned of a target")
+    steps: int | None = Field(None, ge=1, description="training steps at most; by the samples when left out")
+    universal: bool = Field(False, description="one network for all subjects instead of one for each")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto")
+
+
 class Ceiling(Section):
     """How well any model could do."""
 
@@ -265,6 +285,7 @@ class Study(Section):
     encoders: tuple[Encoder, ...] = Field(("ridge",), min_length=1)
     ridge: Ridge = Ridge()
     banded_ridge: BandedRidge = BandedRidge()
+    cross_attention: CrossAttention = CrossAttention()
     ceiling: Ceiling = Ceiling()
     inference: Inference = Inference()
 
@@ -304,6 +325,23 @@ class Study(Section):
             raise ValueError(
                 "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
                 "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
+            )
+        lacking = [name for name in STACKED if name not in self.encoders]
+        if "stack" in self.encoders and lacking:
+            raise ValueError(
+                f"encoders: 'stack' mixes {' and '.join(STACKED)}, but {' and '.join(lacking)} "
+                f"{'is' if len(lacking) == 1 else 'are'} not there; set [{', '.join(STACKED)}, stack]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gap_covers_the_window(self) -> Study:
+        """Windows of training and of test samples must not share words."""
+        folds, window = self.design.folds, self.cross_attention.window_s
+        if "cross_attention" in self.encoders and folds.by == "block" and folds.gap_s < window:
+            raise ValueError(
+                f"cross_attention.window_s is {window:g} s but design.folds.gap_s is {folds.gap_s:g} s: "
+                "training samples would share words with test samples; shorten the window or widen the gap"
             )
         return self
 

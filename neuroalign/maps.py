@@ -135,7 +135,7 @@ def affine(summary: xr.Dataset) -> np.ndarray:
 def _surfaces(summary: xr.Dataset, score_map: ScoreMap) -> Iterator[tuple[dict[str, str], str, bytes]]:
     import nibabel
 
-    names = _layer_names(summary) if score_map.values.ndim == 2 else [score_map.stat]
+    names = _layer_names(summary, score_map.rows) if score_map.values.ndim == 2 else [score_map.stat]
     for hemi, structure in HEMISPHERES.items():
         rows = np.atleast_2d(on_surface(summary, score_map.values, hemi))
         darrays = [
@@ -170,7 +170,7 @@ def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[s
         if score_map.values.ndim == 1:
             yield score_map.stat, score_map.values
         else:
-            for layer, row in zip(_layer_names(summary), score_map.values, strict=True):
+            for layer, row in zip(_layer_names(summary, score_map.rows), score_map.values, strict=True):
                 yield f"{score_map.stat}:{layer}", row
 
 
@@ -196,15 +196,19 @@ def _origin(summary: xr.Dataset) -> dict[str, Any]:
     """What the maps were made from: network, encoder, layers and the summary's place in the study."""
     attributes = summary.attrs
     names = {key: str(attributes[key]) for key in ("subject", "network", "encoder")}
+    # An encoder that has one score for all layers names those that it looks at.
+    rows = "source_layer" if "source_layer" in summary.coords else "layer"
+    depths = summary[rows.replace("layer", "depth")].values
     pattern = layout.GROUP if names["subject"] == "group" else layout.SUMMARY
     return {
         "Network": names["network"],
         "Encoder": names["encoder"],
-        "Layers": _layer_names(summary),
-        "Depths": [round(float(value), 6) for value in summary["depth"].values],
+        "Layers": _layer_names(summary, rows),
+        # None for the one layer of encoders that are mixed.
+        "Depths": [round(float(depth), 6) if np.isfinite(depth) else None for depth in depths],
         "Sources": [f"bids:study:{pattern.format(**names)}"],
     }
 
 
-def _layer_names(summary: xr.Dataset) -> list[str]:
-    return [str(name) for name in summary["layer"].values]
+def _layer_names(summary: xr.Dataset, rows: str = "layer") -> list[str]:
+    return [str(name) for name in summary[rows].values]

@@ -45,9 +45,12 @@ def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
         )
     else:
         found.append(f"data: to be simulated in {folder}")
+    known: dict[str, list[str]] = {}
     for name, network in study.networks.items():
         kept = _attempt(problems, lambda network=network: _kept_layers(network))  # type: ignore[misc]
         found.append(f"network {name}: {len(kept or ())} layers of {network.source}")
+        known |= {name: kept} if kept else {}
+    problems += _unseen(study, known)
     return list(dict.fromkeys(problems)), found
 
 
@@ -98,6 +101,25 @@ def _recorded(study: Study, table: pd.DataFrame) -> list[str]:
     )
     runs = rows.groupby(["subject", "run"])["n_volumes"].max()
     return [f"subjects: {len(study.subjects())}", f"runs: {len(runs)}", f"volumes: {int(runs.sum())}"]
+
+
+def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:
+    """Layers that cross-attention is to look at and that no network keeps, and networks that keep none."""
+    wanted = study.cross_attention.layers
+    if "cross_attention" not in study.encoders or wanted == "all" or len(known) < len(study.networks):
+        return []
+    every = list(dict.fromkeys(layer for layers in known.values() for layer in layers))
+    unknown = [layer for layer in wanted if layer not in every]
+    if unknown:
+        return [
+            f"cross_attention.layers: no network keeps '{layer}': {choices(layer, every)}"
+            for layer in unknown
+        ]
+    return [
+        f"cross_attention.layers: network {name} keeps none of them: {choices(wanted[0], layers)}"
+        for name, layers in known.items()
+        if not set(layers) & set(wanted)
+    ]
 
 
 def _attempt(problems: list[str], action: Callable[[], T]) -> T | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ class ScoreMap:
         NaN where masked.
     description, units, masking : str
         What the sidecar says.
+    rows : str
+        Coordinate that names the rows of values by layers.
     """
 
     stat: str
@@ -33,6 +36,7 @@ class ScoreMap:
     description: str
     units: str
     masking: str
+    rows: str = "layer"
 
 
 def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
@@ -78,6 +82,11 @@ def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
 
     best_depth = np.where(scored, values("best_depth"), np.float32(np.nan))
     centroid = "Centroid of relative depth, weighted by how well each layer predicts"
+    preferred = [
+        ScoreMap("bestDepth", shown("best_depth"), depth, share, SIGNIFICANT_ONLY),
+        ScoreMap("bestDepthUnmasked", best_depth, f"{depth}, not masked by significance", share, UNMASKED),
+        ScoreMap("depthCentroid", shown("centroid"), centroid, share, SIGNIFICANT_ONLY),
+    ]
     verdict = np.where(scored, significant.astype(np.float32), np.float32(np.nan))
     return [
         *always,
@@ -85,9 +94,8 @@ def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
         ScoreMap("uniqueRByLayer", values("r_unique"), f"{partial}, for every layer", correlation, UNMASKED),
         ScoreMap("uniqueR", values("chosen_r_unique"), f"{partial}, {chosen}", correlation, UNMASKED),
         *_parted(summary, chosen),
-        ScoreMap("bestDepth", shown("best_depth"), depth, share, SIGNIFICANT_ONLY),
-        ScoreMap("bestDepthUnmasked", best_depth, f"{depth}, not masked by significance", share, UNMASKED),
-        ScoreMap("depthCentroid", shown("centroid"), centroid, share, SIGNIFICANT_ONLY),
+        *(preferred if has_depth(summary) else []),
+        *_attended(summary, shown),
         ScoreMap(
             "q",
             values("q"),
@@ -96,6 +104,30 @@ def score_maps(summary: xr.Dataset) -> list[ScoreMap]:
             UNMASKED,
         ),
         ScoreMap("significant", verdict, "1 significant, 0 not", "boolean", UNMASKED),
+    ]
+
+
+def has_depth(summary: xr.Dataset) -> bool:
+    """Whether layers are scored one by one; an encoder that looks at all of them has one score for all."""
+    return bool(np.isfinite(summary["depth"].values).all())
+
+
+def _attended(summary: xr.Dataset, shown: Callable[[str], np.ndarray]) -> list[ScoreMap]:
+    """What every layer adds and where in time targets look, of an encoder that looks at all layers."""
+    if "attention_weight" in summary:
+        about = "Share of cross-attention in the prediction, the rest being ridge regression; mean over folds"
+        weight = np.asarray(summary["attention_weight"].values, np.float32)
+        return [ScoreMap("attentionWeight", weight, about, "share", UNMASKED)]
+    if "importance" not in summary:
+        return []
+    lost = "Loss of held-out r where what a layer adds is replaced by its mean, mean over folds"
+    deep = "Centroid of relative depth, weighted by the loss of held-out r without each layer"
+    peak = "Seconds before a sample at which the learned delay curve is highest"
+    importance = np.asarray(summary["importance"].values, np.float32)
+    return [
+        ScoreMap("importanceByLayer", importance, lost, "Pearson correlation", UNMASKED, "source_layer"),
+        ScoreMap("importanceDepth", shown("importance_depth"), deep, "relative depth", SIGNIFICANT_ONLY),
+        ScoreMap("peakDelay", shown("peak_delay"), peak, "s", SIGNIFICANT_ONLY),
     ]
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from neuroalign import layout
-from neuroalign.config import Simulate, Study
+from neuroalign.config import STACKED, Simulate, Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from neuroalign.alignment.fold import FoldEncoder
 
+
+UNIVERSAL = ("cross_attention",)
+"""Encoders that several subjects may share."""
 
 SAME_ONSET_S = 0.05
 """Onsets of two subjects that differ by less are the same for a haemodynamic response."""
@@ -143,17 +147,17 @@ def responses(study: Study, subject: str) -> None:
 
 def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     """Fit and score every layer of one network for one subject."""
+    if network != layout.NUISANCE and encoder == "cross_attention":
+        return _fit_attention(study, [subject], network)
+    if network != layout.NUISANCE and encoder == "stack":
+        return _fit_stack(study, subject, network)
     from neuroalign import arrays
     from neuroalign.alignment.evaluate import evaluate
 
     _known(network, networks(study), "network")
     _known(encoder, study.encoders, "encoder")
     store = None if network == layout.NUISANCE else _path(study, layout.ACTIVATIONS, network=network)
-    sources = [
-        _path(study, layout.RESPONSES, subject=subject),
-        _path(study, layout.EVENTS),
-        *([store] if store else []),
-    ]
+    sources = _fitted_from(study, [subject], network)
     made_for = {"subject": subject, "network": network, "encoder": encoder}
     path = _path(study, layout.SCORES, **made_for)
     scores, predictions = evaluate(
@@ -165,8 +169,83 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
     )
+    _save_fit(study, scores, predictions, **made_for)
+
+
+def joint(study: Study, network: str, encoder: str) -> None:
+    """Fit one network of an encoder for all subjects together, and score every one of them."""
+    _known(encoder, UNIVERSAL, "encoder of several subjects")
+    if not study.cross_attention.universal:
+        raise ConfigError(
+            "cross_attention.universal is false: every subject has a network of its own; set it to true, or "
+            "use `neuroalign fit`"
+        )
+    _fit_attention(study, study.subjects(), network)
+
+
+def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
+    """Cross-attention for one subject, or one network for several."""
+    from neuroalign import arrays
+    from neuroalign.alignment.cross_attention import FoldAttention
+    from neuroalign.alignment.evaluate_attention import evaluate_attention
+
+    name = "cross_attention"
+    _known(name, study.encoders, "encoder")
+    _known(network, study.all_networks(), "network")
+    made_from = fingerprint(study, "fit", _fitted_from(study, people, network), name)
+    owner = people[0] if len(people) == 1 else "together"
+    place = _path(study, layout.SCORES, subject=owner, network=network, encoder=name)
+    found = evaluate_attention(
+        {subject: (_responses(study, subject), _events(study, subject)) for subject in people},
+        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        study.design,
+        FoldAttention(study.cross_attention, study.ridge.alphas.values(), study.seed),
+        partial=place.with_suffix(".partial"),
+        fingerprint=made_from,
+    )
+    for subject, made in found.items():
+        _save_fit(study, *made, subject=subject, network=network, encoder=name)
+    shutil.rmtree(place.with_suffix(".partial"), ignore_errors=True)
+
+
+def _fit_stack(study: Study, subject: str, network: str) -> None:
+    """Mix what ridge regression and cross-attention predict of one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.stack import Parts, evaluate_stack
+
+    _known("stack", study.encoders, "encoder")
+    _known(network, study.all_networks(), "network")
+
+    def made(pattern: str, encoder: str) -> xr.Dataset:
+        return arrays.open_arrays(_path(study, pattern, subject=subject, network=network, encoder=encoder))
+
+    ridge, attention = STACKED
+    scores, predictions = evaluate_stack(
+        _responses(study, subject),
+        _events(study, subject),
+        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        study.design,
+        Parts(
+            made(layout.SCORES, ridge), made(layout.PREDICTIONS, ridge), made(layout.PREDICTIONS, attention)
+        ),
+        study.cross_attention.window_s,
+    )
+    _save_fit(study, scores, predictions, subject=subject, network=network, encoder="stack")
+
+
+def _fitted_from(study: Study, people: Sequence[str], network: str) -> list[Path]:
+    """The files that a fit opens."""
+    store = [] if network == layout.NUISANCE else [_path(study, layout.ACTIVATIONS, network=network)]
+    responses = [_path(study, layout.RESPONSES, subject=subject) for subject in people]
+    return [*responses, _path(study, layout.EVENTS), *store]
+
+
+def _save_fit(study: Study, scores: xr.Dataset, predictions: xr.Dataset, **made_for: str) -> None:
+    """Write scores, and before them the predictions, with whose they are."""
+    from neuroalign import arrays
+
     for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):
-        made.attrs.update(network=network, encoder=encoder)
+        made.attrs.update(network=made_for["network"], encoder=made_for["encoder"])
         arrays.save_arrays(made, _path(study, pattern, **made_for))
 
 
@@ -290,6 +369,10 @@ def _fold_encoder(study: Study, name: str) -> FoldEncoder:
         from neuroalign.alignment.banded_ridge import FoldBandedRidge
 
         return FoldBandedRidge(alphas, study.banded_ridge.candidates, study.seed)
+    if name in ("cross_attention", "stack"):  # of which only the nuisance features are fitted here
+        from neuroalign.alignment.cross_attention import FoldNuisance
+
+        return FoldNuisance(alphas)
     from neuroalign.alignment.ridge import FoldRidge
 
     return FoldRidge(alphas)

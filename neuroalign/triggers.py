@@ -68,9 +68,14 @@ READS = {
 FITS_WITH = {
     "ridge": Reads(("neuroalign.alignment.ridge",), ("ridge",)),
     "banded_ridge": Reads(("neuroalign.alignment.banded_ridge",), ("ridge", "banded_ridge")),
+    "cross_attention": Reads(("neuroalign.alignment.evaluate_attention",), ("ridge", "cross_attention")),
+    "stack": Reads(("neuroalign.alignment.stack",), ("ridge", "cross_attention")),
 }
 """Encoder → what the stage `fit` reads more where it fits that one: a change of one encoder leaves the
 scores of the others alone."""
+
+BY_LAYER = ("ridge", "banded_ridge")
+"""Encoders that fit and score every layer by itself."""
 
 
 def settings_digest(study: Study, stage: str, network: str | None = None, encoder: str | None = None) -> str:

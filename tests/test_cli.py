@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neuroalign import cli, config, configfile, stages
+from neuroalign import cli, config, configfile, preflight, stages
 from neuroalign.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +150,21 @@ def test_an_unknown_name_lists_the_choices(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("ridge", "no encoder of several subjects 'ridge'"),
+        ("cross_attention", "cross_attention.universal is false"),
+    ],
+)
+def test_one_network_for_all_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoder: str, message: str
+) -> None:
+    path = study(tmp_path, encoders=["ridge", "cross_attention"])
+    assert cli.main(["joint", path, "--network", "tiny", "--encoder", encoder]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_missing_earlier_artefact_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["stimuli", study(tmp_path)]) == 2
     assert "index.parquet: no such file; run the stage that makes it first" in capsys.readouterr().err
@@ -208,3 +223,28 @@ def test_the_resolved_config_is_written_only_where_it_changed(tmp_path: Path) ->
     stages.save_config(loaded.model_copy(update={"title": "another"}))
     assert configfile.load(path).title == "another"
     assert [found.name for found in path.parent.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["block.0"], None),
+        (["block.9"], "cross_attention.layers: no network keeps 'block.9': did you mean 'block."),
+        (["h.1"], "cross_attention.layers: network one keeps none of them: "),
+    ],
+)
+def test_check_knows_the_layers_that_attention_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: list[str], message: str | None
+) -> None:
+    known = {"one": ["block.0", "block.1"], "two": ["h.0", "h.1"] if message else ["block.0"]}
+    monkeypatch.setattr(preflight, "_kept_layers", lambda network: known[network.source])
+    path = study(
+        tmp_path,
+        networks={name: {"source": name} for name in known},
+        encoders=["ridge", "cross_attention"],
+        cross_attention={"layers": layers},
+    )
+    problems, _ = preflight.check(configfile.load(path))
+    said = [problem for problem in problems if problem.startswith("cross_attention")]
+    assert len(said) == (message is not None)
+    assert message is None or said[0].startswith(message)

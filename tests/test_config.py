@@ -74,6 +74,7 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         "design": config.Design,
         "ridge": config.Ridge,
         "banded_ridge": config.BandedRidge,
+        "cross_attention": config.CrossAttention,
         "ceiling": config.Ceiling,
         "inference": config.Inference,
     }
@@ -105,6 +106,29 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
             "unknown key 'banded_ridge.candidate': did you mean 'candidates'?",
         ),
         (changed(banded_ridge__candidates=1), "banded_ridge.candidates is 1"),
+        (changed(encoders=["ridge", "attention"]), "did you mean 'cross_attention'?"),
+        (
+            changed(encoders=["ridge", "stack"]),
+            "but cross_attention is not there; set [ridge, cross_attention",
+        ),
+        (changed(encoders=["stack"]), "but ridge and cross_attention are not there"),
+        (
+            changed(cross_attention__window_s=0),
+            "cross_attention.window_s is 0: input should be greater than 0",
+        ),
+        (changed(cross_attention__window_s=-4.0), "cross_attention.window_s is -4.0"),
+        (changed(cross_attention__windows=8), "did you mean 'window_s'?"),
+        (changed(cross_attention__layers=[]), "cross_attention.layers"),
+        (changed(cross_attention__queries="voxels"), "did you mean 'voxel'?"),
+        (changed(cross_attention__steps=0), "cross_attention.steps is 0"),
+        (
+            changed(
+                encoders=["ridge", "cross_attention"],
+                cross_attention={"window_s": 12},
+                design={"folds": {"by": "block", "gap_s": 10}},
+            ),
+            "cross_attention.window_s is 12 s but design.folds.gap_s is 10 s",
+        ),
         (changed(design__delays=[]), "'delays' is empty"),
         (changed(design__folds={"by": "block", "gap_s": 2}), "set gap_s to at least 8"),
         (changed(design={"resample": "hrf", "folds": {"by": "block"}}), "set gap_s to at least 12"),

@@ -37,7 +37,7 @@ def changed(key: str, value: object) -> set[str]:
     return found - {"report"}
 
 
-FITS = {"fit ridge", "fit banded_ridge"}
+FITS = {"fit ridge", "fit banded_ridge", "fit cross_attention", "fit stack"}
 EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "activations buntrained"}
 
 
@@ -48,7 +48,9 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("design.folds.by", "run", set()),
         ("ridge.alphas.count", 5, FITS),
         ("banded_ridge.candidates", 5, {"fit banded_ridge"}),
+        ("cross_attention.steps", 5, {"fit cross_attention", "fit stack"}),
         ("encoders", ["ridge", "banded_ridge"], set()),
+        ("encoders", ["ridge", "cross_attention", "stack"], set()),
         ("ceiling.bootstraps", 100, {"ceiling"}),
         ("inference.permutations", 100, {"inference", "group"}),
         ("responses.high_pass_hz", 0.02, {"responses"}),
@@ -99,8 +101,10 @@ def test_a_fit_depends_on_its_own_encoder_alone(encoder: str) -> None:
 
     read = [*triggers.READS["fit"].modules, *triggers.FITS_WITH[encoder].modules]
     found = closure(read)
-    assert "neuroalign.encoders.ridge" in found, "both fit plain ridge"
+    assert "neuroalign.encoders.ridge" in found, "all fit plain ridge"
     assert ("neuroalign.encoders.banded" in found) == (encoder == "banded_ridge")
+    assert ("neuroalign.encoders.cross_attention" in found) == (encoder == "cross_attention")
+    assert ("neuroalign.alignment.stack" in found) == (encoder == "stack")
     assert triggers.code_digest("fit", encoder) != triggers.code_digest("fit")
 
 

@@ -52,6 +52,8 @@ made = {{
     "activations": [out / L.ACTIVATIONS / "zarr.json"],
     "responses": [out / L.RESPONSES],
     "fit": [out / L.SCORES, out / L.PREDICTIONS],
+    "joint": [str(out / kind).replace("{{subject}}", name)
+              for kind in (L.SCORES, L.PREDICTIONS) for name in ("01", "02")],
     "ceiling": [out / L.CEILING.format(subject=name) for name in ("01", "02")],
     "inference": [out / L.INFERENCE],
     "summary": [out / L.SUMMARY],
@@ -203,6 +205,46 @@ def test_a_key_of_one_encoder_leaves_the_other_alone(tmp_path: Path) -> None:
     assert (found["fit"], found["fit_nuisance"], found["group"]) == (2, 2, 2)
 
 
+STACKED = ["ridge", "cross_attention", "stack"]
+BESIDE = {"fit_nuisance": 4, "inference": 4, "summary": 4, "summary_nuisance": 4, "group": 4}
+"""Jobs of two further encoders of one network and two subjects, beside the fits themselves."""
+
+
+def test_cross_attention_and_the_stack_run_beside_what_is_there(finished: Path) -> None:
+    found = dry_run(finished, changed("encoders", STACKED))
+    assert found == {"fit_attention": 2, "fit_stack": 2, **BESIDE, "maps": 1, "report": 1}
+
+
+def test_one_network_for_all_is_one_job(finished: Path) -> None:
+    study = changed("encoders", STACKED)
+    study["cross_attention"] = {"universal": True, "device": "cuda"}
+    ran = snakemake(finished, "--dry-run", "--configfile", written(finished, study, "joint.yaml"))
+    assert jobs(ran) == {"fit_jointly": 1, "fit_stack": 2, **BESIDE, "maps": 1, "report": 1}
+    assert "gpu=1" in ran.stdout + ran.stderr
+
+
+def test_the_mean_subject_has_a_network_of_its_own(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    study = changed("encoders", STACKED[:2]) | {"cross_attention": {"universal": True}}
+    study["responses"]["average"] = True
+    found = dry_run(folder, study)
+    assert (found["fit_jointly"], found["fit_attention"], found["fit"]) == (1, 1, 3)
+
+
+def test_a_joint_fit_writes_the_scores_of_every_subject(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    study = changed("encoders", STACKED) | {"cross_attention": {"universal": True}}
+    assert jobs(snakemake(folder, "--configfile", written(folder, study)))["fit_jointly"] == 1
+    for subject in ("01", "02"):
+        for encoder in STACKED:
+            path = f"results/scores/sub-{subject}_network-tiny_encoder-{encoder}.nc"
+            assert (folder / path).exists()
+    assert jobs(snakemake(folder, "--configfile", written(folder, study))) == {}
+    again = dry_run(folder, {**study, "cross_attention": {"universal": True, "steps": 9}})
+    assert (again["fit_jointly"], again["fit_stack"]) == (1, 2)
+    assert "fit" not in again
+
+
 @pytest.mark.parametrize(
     ("key", "value", "rerun"),
     [
@@ -260,6 +302,7 @@ def test_what_the_check_finds_stops_the_run_before_its_first_job(tmp_path: Path)
     [
         ("desing.delays", [2], "unknown key 'desing': did you mean 'design'?"),
         ("dataset.path", "nowhere", "dataset.path: no folder at 'nowhere'"),
+        ("encoders", ["ridge", "stack"], "encoders: 'stack' mixes ridge and cross_attention"),
     ],
 )
 def test_a_wrong_config_is_one_line_and_status_2(

@@ -18,12 +18,13 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
-from neuroalign import metrics
 from neuroalign.alignment.fold import FoldEncoder
-from neuroalign.arrays import Activations, open_arrays, place_attributes, save_arrays, target_coordinates
+from neuroalign.alignment.held_out import held_out
+from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
+from neuroalign.arrays import Activations, open_arrays, save_arrays
 from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
-from neuroalign.design.folds import Fold, make_folds
+from neuroalign.design.folds import Fold
 from neuroalign.errors import DataError
 from neuroalign.layout import NUISANCE
 
@@ -96,7 +97,7 @@ def evaluate(
     design = design_subject(responses, events, settings)
     if activations is None and not design.nuisance.shape[1]:
         raise DataError("design.nuisance: nothing to fit alone; set word_rate: true or name columns")
-    folds, warnings = _folds(responses, events, activations, settings, design)
+    folds, warnings = held_out(responses, events, activations, settings, design.lag)
     observed = responses["response"].values[:, valid]
     task = Task(observed, design, folds, encoder, fingerprint)
     layers = (NUISANCE,) if activations is None else activations.layers
@@ -108,84 +109,21 @@ def evaluate(
             log.info("layer %s was fitted before; going on after it", name)
         scored.append(kept or _fit_layer(task, activations, number, partial))
     scores = _stack(scored)
-    predictions = _predictions(task, scores["chosen_layer"].values, partial, valid, responses)
+    prediction = _chosen_predictions(task, scores["chosen_layer"].values, partial)
     shutil.rmtree(partial, ignore_errors=True)
     coordinates: dict[str, Any] = {
         "layer": np.array(layers, object),
         "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
         "fold": np.array([fold.label for fold in folds], object),
     }
-    labelled = _placed(scores, valid).assign_coords(coordinates | target_coordinates(responses))
-    return labelled.assign_attrs(_attributes(task, responses, warnings)), predictions
-
-
-def _attributes(task: Task, responses: xr.Dataset, warnings: list[str]) -> dict[str, Any]:
-    """Whose scores these are and what they were made with."""
-    return place_attributes(responses) | {
-        **task.encoder.attributes,
-        "n_samples": len(task.observed),
-        "nuisance": list(task.design.nuisance_names),
+    attributes = {
+        **encoder.attributes,
+        "n_samples": len(observed),
+        "nuisance": list(design.nuisance_names),
         "warnings": warnings,
     }
-
-
-def _folds(
-    responses: xr.Dataset,
-    events: pd.DataFrame,
-    activations: Activations | None,
-    settings: Design,
-    design: SubjectDesign,
-) -> tuple[list[Fold], list[str]]:
-    """The folds, with runs that share stimuli held out together, or a refusal where that cannot be."""
-    runs, times = responses["run"].values.astype(str), responses["time_s"].values
-    refuse = settings.folds.shared_items == "refuse"
-    seen = events["item"].to_numpy() if activations is None else activations.inputs[events["item"].to_numpy()]
-    linked = _linked_runs(events["run"].to_numpy(), seen) if refuse else []
-    folds = make_folds(runs, times, settings.folds, design.lag, linked)
-    sample = _sample_of_event(events, runs, times)
-    shared = max(len(_both_sides(fold, sample, seen)) for fold in folds)
-    if not shared:
-        return folds, []
-    if refuse:
-        raise DataError(
-            f"sub-{responses.attrs['subject']}: {shared} stimuli stand in both training and test data; "
-            "hold out whole runs (design.folds.by: run), or set design.folds.shared_items: allow"
-        )
-    return folds, [
-        f"{shared} of {len(np.unique(seen))} stimuli stand in both training and test data "
-        "(design.folds.shared_items: allow): scores show generalisation over time, not to new stimuli"
-    ]
-
-
-def _linked_runs(runs: np.ndarray, seen: np.ndarray) -> list[tuple[str, str]]:
-    """Pairs of runs in which the network saw the same input."""
-    inputs = {run: set(seen[runs == run].tolist()) for run in dict.fromkeys(runs)}
-    names = list(inputs)
-    return [
-        (one, other)
-        for place, one in enumerate(names)
-        for other in names[place + 1 :]
-        if inputs[one] & inputs[other]
-    ]
-
-
-def _sample_of_event(events: pd.DataFrame, runs: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Index of the first sample at or after each event's onset (the run's last one at its end)."""
-    found = np.empty(len(events), int)
-    of_run = events["run"].to_numpy()
-    for run in dict.fromkeys(of_run):
-        samples = np.flatnonzero(runs == run)
-        if not len(samples):
-            found[of_run == run] = -1
-            continue
-        place = np.searchsorted(times[samples], events["onset"].to_numpy()[of_run == run])
-        found[of_run == run] = samples[np.minimum(place, len(samples) - 1)]
-    return found
-
-
-def _both_sides(fold: Fold, sample: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The inputs that stand in both the training and the test samples of a fold."""
-    return np.intersect1d(seen[np.isin(sample, fold.train)], seen[np.isin(sample, fold.test)])
+    labelled = labelled_scores(scores, responses, coordinates, attributes)
+    return labelled, labelled_predictions(prediction, design, folds, responses)
 
 
 def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
@@ -206,15 +144,11 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
     prediction = np.full(observed.shape, np.nan, np.float32)
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
         fitted = task.encoder.fit_fold(observed, nuisance, network, fold)
-        predicted, held = fitted.predicted, observed[fold.test]
-        prediction[fold.test], found["cv_r"][at] = predicted, fitted.cv_r
-        for name, values in fitted.extras.items():
+        prediction[fold.test], found["cv_r"][at] = fitted.predicted, fitted.cv_r
+        beyond = None if network is None else nuisance
+        made = fold_scores(fitted.predicted, observed, fold, beyond)
+        for name, values in (fitted.extras | made).items():
             found[name][at] = values
-        found["r"][at] = np.nan_to_num(metrics.pearson(predicted, held))
-        found["r2"][at] = metrics.r_squared(predicted, held, observed[fold.train].mean(axis=0))
-        if network is not None:
-            left = [metrics.residual(side, nuisance[fold.test]) for side in (predicted, held)]
-            found["r_unique"][at] = np.nan_to_num(metrics.cosine(*left))
     data = {name: (("fold", "target"), values) for name, values in found.items()}
     scores = xr.Dataset(data, attrs={"fingerprint": task.fingerprint})
     # Scores go last: where they stand, the predictions are whole.
@@ -235,44 +169,12 @@ def _stack(layers: list[xr.Dataset]) -> xr.Dataset:
     return scores
 
 
-def _placed(scores: xr.Dataset, valid: np.ndarray) -> xr.Dataset:
-    """Put the fitted targets back among all targets; those left out are NaN, their layer −1."""
-    placed = {}
-    for name, variable in scores.data_vars.items():
-        empty = -1 if variable.dtype.kind == "i" else np.nan
-        full = np.full((*variable.shape[:-1], len(valid)), empty, variable.dtype)
-        full[..., valid] = variable.values
-        placed[name] = (variable.dims, full)
-    return xr.Dataset(placed)
-
-
-def _predictions(
-    task: Task, chosen: np.ndarray, partial: Path, valid: np.ndarray, responses: xr.Dataset
-) -> xr.Dataset:
-    """The held-out predictions of the layer chosen for each fold and target."""
+def _chosen_predictions(task: Task, chosen: np.ndarray, partial: Path) -> np.ndarray:
+    """The held-out predictions (n_samples, n_targets) of the layer chosen for each fold and target."""
     prediction = np.full(task.observed.shape, np.nan, np.float32)
-    fold_of = np.full(len(prediction), -1, np.int16)
-    for at, fold in enumerate(task.folds):
-        fold_of[fold.test] = at
     for number in np.unique(chosen):
         layer = open_arrays(partial / PREDICTION.format(number))["prediction"].values
         for at, fold in enumerate(task.folds):
-            targets = np.flatnonzero(chosen[at] == number)
-            place = np.ix_(fold.test, targets)
+            place = np.ix_(fold.test, np.flatnonzero(chosen[at] == number))
             prediction[place] = layer[place]
-    full = np.full((len(prediction), len(valid)), np.nan, np.float32)
-    full[:, valid] = prediction
-    return xr.Dataset(
-        {
-            "prediction": (("sample", "target"), full),
-            "nuisance": (("sample", "feature"), task.design.nuisance),
-            "fold": ("sample", fold_of),
-        },
-        {
-            "run": responses["run"],
-            "time_s": responses["time_s"],
-            "feature": np.array(task.design.nuisance_names, object),
-            **target_coordinates(responses),
-        },
-        place_attributes(responses),
-    )
+    return prediction

@@ -10,7 +10,7 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.inference import significant
-from neuroalign.alignment.layers import depths
+from neuroalign.alignment.layers import BESIDE, attended, depths
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Inference
@@ -25,6 +25,9 @@ AVERAGED = (
 )
 SPLIT = tuple(f"{prefix}{name}" for prefix in ("", "chosen_") for name in (*PARTS, *PRODUCT, WEIGHT))
 """Averaged too, for encoders that part R² between network and nuisance features."""
+
+ATTENDED = ("importance", "delay", "attention_weight")
+"""Averaged too, for encoders that look at all layers and at words of several seconds, or mix one in."""
 
 
 def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.Dataset:
@@ -61,17 +64,18 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
             )
     used = used or [first]
     data: dict[str, Any] = {}
-    for name in (*AVERAGED, *(name for name in SPLIT if name in first)):
+    for name in (*AVERAGED, *(name for name in (*SPLIT, *ATTENDED) if name in first)):
         stacked = np.stack([one[name].values for one in used]).astype(np.float64)
         data[name] = (first[name].dims, _mean(stacked).astype(np.float32))
     data |= depths(data["cv_r"][1], first["depth"].values)
+    if "importance" in data:
+        data |= attended(data["importance"][1], data["delay"][1], first)
     data["above_chance"] = ("target", np.mean([one["above_chance"].values for one in used], axis=0) > 0.5)
     data["n_subjects"] = (
         "target",
         np.sum([np.isfinite(one["chosen_r"].values) for one in used], axis=0).astype(np.int16),
     )
-    grid, counts = _alpha_counts(used)
-    data["alpha_count"] = ("alpha", counts)
+    coordinates: dict[str, Any] = {name: first[name] for name in BESIDE if name in first.coords}
     attributes = place_attributes(first) | {
         **{
             key: first.attrs[key]
@@ -82,17 +86,19 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
         "subjects": [str(one.attrs["subject"]) for one in used],
         "n_valid": int((data["n_subjects"][1] > 0).sum()),
         "n_excluded": int((data["n_subjects"][1] == 0).sum()),
-        "edge_low": float(np.mean([one.attrs["edge_low"] for one in used])),
-        "edge_high": float(np.mean([one.attrs["edge_high"] for one in used])),
         "ceiling_method": first.attrs["ceiling_method"],
         "ceiling_reason": first.attrs["ceiling_reason"],
         "ceiling_confidence": first.attrs["ceiling_confidence"],
         "warnings": [str(note) for one in summaries for note in np.atleast_1d(one.attrs["warnings"])],
     }
+    if "alpha" in first.coords:
+        coordinates["alpha"], counts = _alpha_counts(used)
+        data["alpha_count"] = ("alpha", counts)
+        edges = ("edge_low", "edge_high")
+        attributes |= {edge: float(np.mean([one.attrs[edge] for one in used])) for edge in edges}
     if "p" in first:
         tested, attributes["group_method"] = _test(used, settings, seed)
         data |= tested
-    coordinates = {"layer": first["layer"], "depth": first["depth"], "alpha": grid}
     return xr.Dataset(data, coordinates | target_coordinates(first) | _anyone_valid(used), attributes)
 
 

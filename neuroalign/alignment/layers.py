@@ -15,6 +15,9 @@ import xarray as xr
 
 from neuroalign.arrays import place_attributes, target_coordinates
 
+BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag")
+"""Coordinates beside those of targets that travel from scores to summaries."""
+
 
 def summarise(
     scores: xr.Dataset, nuisance: xr.Dataset, inference: xr.Dataset | None, ceiling: xr.Dataset
@@ -35,9 +38,10 @@ def summarise(
         Over layers and targets: `r`, `r2`, `r_unique`, `cv_r`, and what more the encoder kept of each, such
         as the parts of R² (see `partition`); over targets: the same of the layer chosen (`chosen_r`, …),
         `nuisance_r`, `best_layer`, `best_depth`, `centroid`, `stability`, the ceiling, `normalised_r`,
-        `normalised_r2`, and the inference; over the grid: `alpha_count`.
+        `normalised_r2`, and the inference; over the grid, where there is one: `alpha_count`. Of an encoder
+        with one score for all layers, depths are NaN.
     """
-    averaged = scores.drop_vars(["alpha", "chosen_layer"]).mean("fold", skipna=True, keep_attrs=False)
+    averaged = _over_folds(scores)
     valid = scores["valid"].values
     preferred = depths(averaged["cv_r"].values, scores["depth"].values)
     data: dict[str, Any] = {
@@ -63,11 +67,21 @@ def summarise(
             str(key): value for key, value in inference.attrs.items() if str(key).startswith("inference_")
         }
         relevant = inference["significant"].values
-    grid, counts, edges = _alpha_counts(scores, relevant)
-    data["alpha_count"] = ("alpha", counts)
-    attributes |= {"edge_low": edges[0], "edge_high": edges[1]}
-    coordinates = {"layer": scores["layer"], "depth": scores["depth"], "alpha": grid}
+    if "importance" in averaged:
+        data |= attended(averaged["importance"].values, averaged["delay"].values, scores)
+    coordinates: dict[str, Any] = {name: scores[name] for name in BESIDE if name in scores.coords}
+    if "alpha" in scores:
+        coordinates["alpha"], counts, edges = _alpha_counts(scores, relevant)
+        data["alpha_count"] = ("alpha", counts)
+        attributes |= {"edge_low": edges[0], "edge_high": edges[1]}
     return xr.Dataset(data, coordinates | target_coordinates(scores), attributes | place_attributes(scores))
+
+
+def _over_folds(scores: xr.Dataset) -> xr.Dataset:
+    """Means over folds; what has no folds stays as it is."""
+    kept = scores.drop_vars([name for name in ("alpha", "chosen_layer") if name in scores])
+    folded = [name for name, variable in kept.data_vars.items() if "fold" in variable.dims]
+    return kept.assign(kept[folded].mean("fold", skipna=True, keep_attrs=False))
 
 
 def best_layers(profile: np.ndarray) -> np.ndarray:
@@ -88,6 +102,28 @@ def depths(profile: np.ndarray, depth: np.ndarray) -> dict[str, Any]:
         "best_layer": ("target", best),
         "best_depth": ("target", np.where(there, depth[best], np.nan).astype(np.float32)),
         "centroid": ("target", np.where(there, centroid, np.nan).astype(np.float32)),
+    }
+
+
+def attended(importance: np.ndarray, delay: np.ndarray, places: xr.Dataset) -> dict[str, Any]:
+    """Where a target looks: the centroid of depth by importance, and the lag of its delay curve's peak.
+
+    Parameters
+    ----------
+    importance : array (n_source_layers, n_targets)
+        Loss of r without a layer; losses below zero count as none.
+    delay : array (n_lags, n_targets)
+    places : Dataset
+        Has the coordinates `source_depth` and `lag`.
+    """
+    weight, depth = np.maximum(importance, 0), places["source_depth"].values
+    total = weight.sum(axis=0)
+    centroid = np.divide(depth @ weight, total, out=np.full(len(total), np.nan), where=total > 0)
+    there = np.isfinite(delay).all(axis=0)
+    peak = places["lag"].values[np.where(there, delay, 0).argmax(axis=0)]
+    return {
+        "importance_depth": ("target", centroid.astype(np.float32)),
+        "peak_delay": ("target", np.where(there, peak, np.nan).astype(np.float32)),
     }
 
 

@@ -47,13 +47,19 @@ class FoldRidge:
         self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`."""
-        features = unit_band(nuisance, fold.train)
-        if network is not None:
-            beside = np.float32(np.sqrt(NUISANCE_VARIANCE)) * features
-            features = np.concatenate([beside, unit_band(network, fold.train)], axis=1)
+        features = side_by_side(nuisance, network, fold.train)
         encoder = fit_ridge(features, observed, fold, self.alphas)
         predicted = encoder.predict(features[fold.test])
         return FoldFit(predicted, encoder.cv_r_, {"alpha": encoder.best_alphas_})
+
+
+def side_by_side(nuisance: np.ndarray, network: np.ndarray | None, train: np.ndarray) -> np.ndarray:
+    """Nuisance and network features (n_samples, n_features), scaled by the training samples."""
+    features = unit_band(nuisance, train)
+    if network is None:
+        return features
+    beside = np.float32(np.sqrt(NUISANCE_VARIANCE)) * features
+    return np.concatenate([beside, unit_band(network, train)], axis=1)
 
 
 def fit_ridge(
@@ -71,3 +77,22 @@ def fit_ridge(
     """
     inside, responses = features[fold.train], observed[fold.train]
     return fit_widening(lambda grid: RidgeEncoder(grid, fold.inner).fit(inside, responses), alphas)
+
+
+def refitted(features: np.ndarray, observed: np.ndarray, train: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """What ridge predicts of all samples (n_samples, n_targets) from some of them, α being known.
+
+    Parameters
+    ----------
+    features : array (n_samples, n_features)
+    observed : array (n_samples, n_targets)
+    train : int array
+        Samples to fit.
+    alphas : array (n_targets,)
+    """
+    found = np.empty(observed.shape, np.float32)
+    for alpha in np.unique(alphas):
+        at = np.flatnonzero(alphas == alpha)
+        encoder = RidgeEncoder([alpha], folds=None).fit(features[train], observed[np.ix_(train, at)])
+        found[:, at] = encoder.predict(features)
+    return found

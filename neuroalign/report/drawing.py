@@ -1,6 +1,7 @@
 """What all drawings share: style, colours and how pictures become addresses.
 
-matplotlib is imported here and where figures are drawn, `plots` and `stacks`, and nowhere else.
+matplotlib is imported here and where figures are drawn, `plots`, `stacks`, `densities` and
+`curves`, and nowhere else.
 """
 
 from __future__ import annotations

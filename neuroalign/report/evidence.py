@@ -83,6 +83,14 @@ class Evidence:
         wanted = [(network, encoder) for network in self.study.networks for encoder in self.study.encoders]
         return [pair for pair in wanted if any(key[1:] == pair for key in self.summaries)]
 
+    def layered(self) -> list[tuple[str, str]]:
+        """Those of them whose encoder scores layers one by one."""
+        return [
+            model
+            for model in self.models()
+            if all(np.isfinite(d["depth"].values).all() for d in self.whose(*model).values())
+        ]
+
     def twin(self, network: str) -> str | None:
         """The untrained twin of a network, where one was run."""
         name = twin_name(network)

@@ -22,6 +22,12 @@ MAX_SUBJECTS = 12
 """Subjects whose maps are drawn; the viewer and the map files hold all."""
 
 DEPTH = Scale("viridis", 0.0, 1.0, "relative depth")
+DRAWN = (
+    *("r", "best_depth", "centroid", "importance_depth", "peak_delay", "attention_weight"),
+    *("unique_network", "normalised_r"),
+)
+"""Maps of the group that are drawn; the viewer has all."""
+
 GREY = "Grey: no significant target."
 
 
@@ -50,6 +56,19 @@ def shown_maps(dataset: xr.Dataset, top: float) -> list[Shown]:
         Shown("r", "r", dataset["chosen_r"].values, Scale("r", 0.0, top, "Pearson r (held-out)")),
         Shown("best_depth", "best layer", dataset["best_depth"].values, DEPTH),
         Shown("centroid", "depth centroid", dataset["centroid"].values, DEPTH),
+        Shown("importance_depth", "layers that count", column(dataset, "importance_depth"), DEPTH),
+        Shown(
+            "attention_weight",
+            "share of attention",
+            column(dataset, "attention_weight"),
+            Scale("cividis", 0.0, 1.0, "weight of cross-attention"),
+        ),
+        Shown(
+            "peak_delay",
+            "delay",
+            column(dataset, "peak_delay"),
+            Scale("plasma", 0.0, float(np.max(dataset["lag"].values)) if "lag" in dataset else 1.0, "s"),
+        ),
         Shown(
             "r_unique",
             "r beyond nuisance",
@@ -171,7 +190,7 @@ def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas)
     rows = [
         (shown.title, canvas.draw(dataset, significant_only(dataset, shown.values), shown.scale), shown.scale)
         for shown in shown_maps(dataset, top)
-        if shown.key in ("r", "best_depth", "centroid", "unique_network", "normalised_r")
+        if shown.key in DRAWN
     ]
     title = f"{network} ({encoder}): {_called(owner)}"
     out = []
@@ -182,13 +201,14 @@ def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas)
     people = [name for name in whose if name != "group"]
     if len(people) > 1:
         model = f"{network} ({encoder})"
-        out += [_per_subject(whose, people, canvas, top, key, model) for key in ("r", "best_depth")]
+        for key in ("r", "best_depth", "importance_depth"):
+            out += _per_subject(whose, people, canvas, top, key, model)
     return out
 
 
 def _per_subject(
     whose: dict[str, xr.Dataset], people: Sequence[str], canvas: Canvas, top: float, key: str, model: str
-) -> Picture:
+) -> list[Picture]:
     rows = []
     for name in people[:MAX_SUBJECTS]:
         for shown in shown_maps(whose[name], top):
@@ -197,10 +217,15 @@ def _per_subject(
                 rows.append((_called(name), canvas.draw(whose[name], values, shown.scale), shown.scale))
     left = len(people) - MAX_SUBJECTS
     more = f" The first {MAX_SUBJECTS} subjects; {left} more are in the map files." if left > 0 else ""
-    title = {"r": "r of the chosen layer", "best_depth": "best layer"}[key]
-    return Picture(
-        plots.picture_rows(rows, canvas.columns), f"{model}: {title}, each subject", f"{GREY}{more}"
-    )
+    if not rows:
+        return []
+    title = {
+        "r": "r of the chosen layer",
+        "best_depth": "best layer",
+        "importance_depth": "layers that count",
+    }[key]
+    drawn = plots.picture_rows(rows, canvas.columns)
+    return [Picture(drawn, f"{model}: {title}, each subject", f"{GREY}{more}")]
 
 
 def _called(owner: str) -> str:
@@ -213,7 +238,6 @@ def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
     top = top_of_scale(evidence)
     names = regions(dataset).tolist()
     scale = Scale("r", 0.0, max(top, 0.05), "Pearson r (held-out)")
-    heat = plots.heat_map(dataset["r"].values.T, names, dataset["layer"].values.astype(str).tolist(), scale)
     datasets = [
         evidence.summaries[subject, network, encoder] for subject in evidence.subjects(network, encoder)
     ]
@@ -223,6 +247,9 @@ def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
 
     scores = np.array([d["chosen_r"].values for d in datasets])
     bar = plots.bars(names, scores, over("nuisance_r"), over("ceiling_low"), over("ceiling_high"))
+    if not np.isfinite(dataset["depth"].values).all():
+        return [Picture(bar, f"{network} ({encoder}): r", "One score for all layers together.")]
+    heat = plots.heat_map(dataset["r"].values.T, names, dataset["layer"].values.astype(str).tolist(), scale)
     return [
         Picture(
             heat,
@@ -237,10 +264,17 @@ def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
     ]
 
 
+def penalised(evidence: Evidence) -> list[tuple[str, str]]:
+    """The (network, encoder) pairs that choose a penalty for every target."""
+    return [
+        model for model in evidence.models() if all("alpha" in d for d in evidence.whose(*model).values())
+    ]
+
+
 def alpha_picture(evidence: Evidence) -> Picture:
     """Chosen alphas of every model, over subjects."""
     panels = []
-    for network, encoder in evidence.models():
+    for network, encoder in penalised(evidence):
         found = [evidence.summaries[s, network, encoder] for s in evidence.subjects(network, encoder)]
         # A fold may widen its grid, so that subjects differ in theirs.
         counts = pd.concat([pd.Series(d["alpha_count"].values, d["alpha"].values.round(9)) for d in found])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import layout
+from neuroalign.report.attention import attending, attention_sentence
 from neuroalign.report.evidence import Evidence, significant, texts
 from neuroalign.report.tables import Estimate, declared_warnings, estimate, layer_shares
 
@@ -68,7 +69,10 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
     out = [
         f"{model} predicts held-out responses with a mean r of {spread(r, counted=True)}, averaged {targets}."
     ]
-    out.append(_layer_sentence(evidence, network, encoder))
+    if (network, encoder) in evidence.layered():
+        out.append(_layer_sentence(evidence, network, encoder))
+    elif (network, encoder) in attending(evidence):
+        out.append(attention_sentence(evidence, network, encoder))
     gain, unique = _column(rows, "gain_nuisance"), _column(rows, "r_unique")
     if gain.n:
         gained = _gain_sentence(gain, "the nuisance features alone")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from neuroalign import layout
-from neuroalign.alignment.ridge import NUISANCE_VARIANCE
 from neuroalign.config import Study
 from neuroalign.report.evidence import Evidence, texts
+from neuroalign.report.fitting import fitting
 
 REFERENCES = {
     "Abraham 2014": "Abraham, A. et al. (2014). Machine learning for neuroimaging with scikit-learn. "
@@ -17,6 +15,10 @@ REFERENCES = {
     "Benjamini & Hochberg 1995": "Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery "
     "rate: a practical and powerful approach to multiple testing. Journal of the Royal Statistical "
     "Society B 57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "Beliy 2024": "Beliy, R. et al. (2024). The wisdom of a crowd of brains: a universal brain encoder. "
+    "arXiv:2406.12179",
+    "Breiman 1996": "Breiman, L. (1996). Stacked regressions. Machine Learning 24:49–64. "
+    "doi:10.1007/BF00117832",
     "Borcard 1992": "Borcard, D., Legendre, P. & Drapeau, P. (1992). Partialling out the spatial component "
     "of ecological variation. Ecology 73:1045–1055. doi:10.2307/1940179",
     "Dupré la Tour 2022": "Dupré la Tour, T. et al. (2022). Feature-space selection with banded ridge "
@@ -57,7 +59,7 @@ def methods(evidence: Evidence) -> str:
         *_networks(evidence),
         *_recordings(evidence),
         *_design(study),
-        *_encoder(evidence),
+        *fitting(evidence),
         *_controls(evidence),
         *_ceiling(evidence),
         *_inference(evidence),
@@ -143,67 +145,6 @@ def _design(study: Study) -> list[str]:
         f"Cross-validation held out {held}; all standardising and every choice used training data only."
     )
     return out
-
-
-def _encoder(evidence: Evidence) -> list[str]:
-    study = evidence.study
-    grid = study.ridge.alphas
-    spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
-    beside = study.design.nuisance.word_rate or study.design.nuisance.columns
-    features = "its word features and the nuisance features" if beside else "its word features"
-    used = [float(a) for d in evidence.summaries.values() for a in d["alpha"].values[[0, -1]]]
-    widened = ""
-    if min(used) < 0.99 * grid.lowest or max(used) > 1.01 * grid.highest:
-        widened = (
-            f" (widened to {min(used):g} to {max(used):g} where an end of the grid was chosen too often)"
-        )
-    out = [
-        f"For every layer, responses were predicted from {features}, z-scored on the training samples, by "
-        f"{_families(study.encoders)} ({'; '.join(_sources(study.encoders))}; NumPy, Harris 2020), penalties "
-        f"chosen per target from {spaced}{widened} by cross-validation within the training folds."
-    ]
-    if "ridge" in study.encoders and beside:
-        out.append(
-            "For ridge, features were scaled as bands: the network's to a total variance of 1, the nuisance "
-            f"features to {NUISANCE_VARIANCE:g}."
-        )
-    if "banded_ridge" in study.encoders:
-        out += _banded(study)
-    return [
-        *out,
-        "The layer of each target was chosen within the training folds as well, and scored on the "
-        "held-out fold.",
-        "Scores are Pearson correlations of measured and predicted responses, computed within each "
-        "held-out fold and then averaged over folds.",
-    ]
-
-
-def _families(encoders: Sequence[str]) -> str:
-    named = {"ridge": "ridge regression", "banded_ridge": "banded ridge regression"}
-    return " and, for comparison, by ".join(named[encoder] for encoder in encoders)
-
-
-def _sources(encoders: Sequence[str]) -> list[str]:
-    cited = {"ridge": "Hoerl & Kennard 1970", "banded_ridge": "Nunez-Elizalde 2019; Dupré la Tour 2022"}
-    return [cited[encoder] for encoder in encoders]
-
-
-def _banded(study: Study) -> list[str]:
-    """How bands were weighed, and how R² was parted."""
-    return [
-        "For banded ridge, network and nuisance features were each scaled to a total variance of 1 and "
-        "multiplied by √γ and √(1 − γ); γ was chosen per target, together with the penalty, among "
-        f"{study.banded_ridge.candidates} candidates: equal weights, either band alone, and random draws "
-        "refined near those that did best within the training folds; how far targets share a choice was "
-        "learned there too.",
-        "The network's and the nuisance features were also fitted alone by ridge regression, through the "
-        "same folds with penalties of their own, and the held-out R² (against the mean of the training "
-        "samples) was parted (Borcard 1992; Lescroart 2015): unique to the network, R²(both) − R²(nuisance); "
-        "unique to the nuisance features, R²(both) − R²(network); shared, R²(network) + R²(nuisance) − "
-        "R²(both). Negative values were kept. The product measure of a band with predictions ŷ_b, "
-        "Σ ŷ_b (2y − ŷ) / Σ y² about the mean of the training samples, splits R²(both) within one model "
-        "(Dupré la Tour 2022).",
-    ]
 
 
 def _controls(evidence: Evidence) -> list[str]:

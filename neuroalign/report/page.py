@@ -139,6 +139,10 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         f", {study.banded_ridge.candidates} weights of the bands" if "banded_ridge" in study.encoders else ""
     )
     alphas = f"{grid.count} alphas from {grid.lowest:g} to {grid.highest:g}"
+    if "cross_attention" in study.encoders:
+        attention = study.cross_attention
+        owners = "one network for all" if attention.universal else "a network for each subject"
+        tried += f"; cross-attention to words of the last {attention.window_s:g} s, {owners}"
     facts.append(("Encoders" if len(study.encoders) > 1 else "Encoder", f"{encoders}; {alphas}{tried}"))
     facts.append(("Folds", folds or study.design.folds.by))
     return facts

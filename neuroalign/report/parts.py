@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import figures, partition, rivals, tables, truth
+from neuroalign.report import attention, figures, partition, rivals, tables, truth
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import Evidence
 from neuroalign.report.printed import (
@@ -46,7 +46,7 @@ def parts(
     agreements: pd.DataFrame,
 ) -> list[Part]:
     """The sections between the findings and the methods."""
-    models = evidence.models()
+    models, layered = evidence.models(), evidence.layered()
     regional = [
         printed(
             tables.region_table(evidence, *model), f"{model[0]} ({model[1]}) by region, means over subjects"
@@ -54,7 +54,12 @@ def parts(
         for model in models
     ]
     found = [
-        Part("profiles", "Layer profiles", [figures.profile_picture(evidence, *m) for m in models], regional)
+        Part(
+            "profiles",
+            "Layer profiles" if layered else "Regions",
+            [figures.profile_picture(evidence, *m) for m in layered],
+            regional,
+        )
     ]
     if canvas is not None:
         drawn = [picture for model in models for picture in figures.map_pictures(evidence, *model, canvas)]
@@ -66,10 +71,15 @@ def parts(
         space = evidence.any_summary.attrs.get("space")
         note = f"neuroalign has no mesh of the space {space}: open the files in maps/ with your own surface."
         found.append(Part("maps", "Maps", notes=[note]))
-    found[1:1] = [*_partition_parts(evidence), *_encoder_parts(evidence)]
+    found[1:1] = [
+        *_partition_parts(evidence),
+        *_attention_parts(evidence, canvas),
+        *_encoder_parts(evidence, canvas),
+    ]
     if not agreements.empty:
         found.append(_truth_part(evidence, canvas, agreements))
-    found.append(Part("penalties", "Penalties", [figures.alpha_picture(evidence)]))
+    if figures.penalised(evidence):
+        found.append(Part("penalties", "Penalties", [figures.alpha_picture(evidence)]))
     note = "Means over all scored targets. Significant, layer and centroid are of significant targets."
     several = len(evidence.study.encoders) > 1
     each = printed(subjects, "Subjects", _named(SUBJECT_COLUMNS, several), note)
@@ -113,10 +123,19 @@ def _partition_parts(evidence: Evidence) -> list[Part]:
     return [Part("partition", "Variance partition", drawn, shown, [partition.ABOUT])] if models else []
 
 
-def _encoder_parts(evidence: Evidence) -> list[Part]:
+def _attention_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
+    """What cross-attention learned, where it was fitted."""
+    models = attention.attending(evidence)
+    drawn = [
+        picture for model in models for picture in attention.attention_pictures(evidence, *model, canvas)
+    ]
+    return [Part("attention", "Layers and delays", drawn, paragraphs=[attention.ABOUT])] if models else []
+
+
+def _encoder_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     """The encoders beside each other, where there are several."""
     pairs = rivals.pairs(evidence)
-    drawn = [rivals.rival_picture(evidence, pair) for pair in pairs]
+    drawn = [picture for pair in pairs for picture in rivals.rival_pictures(evidence, pair, canvas)]
     shown = []
     for network, encoder, rival in pairs:
         found = with_intervals(rivals.rival_table(evidence, (network, encoder, rival)), ["difference"])
@@ -129,7 +148,7 @@ def _encoder_parts(evidence: Evidence) -> list[Part]:
 def _truth_part(evidence: Evidence, canvas: Canvas | None, agreements: pd.DataFrame) -> Part:
     pictures = [
         picture
-        for model in evidence.models()
+        for model in evidence.layered()
         for picture in figures.truth_pictures(truth.recoveries(evidence, *model), canvas)
     ]
     columns = _named(list(agreements.columns), len(evidence.study.encoders) > 1)

@@ -7,11 +7,12 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import layout
-from neuroalign.report import plots
+from neuroalign.report import densities, plots
+from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import ALL, Evidence, in_region, mean
 from neuroalign.report.figures import MAX_REGIONS, Picture
-from neuroalign.report.findings import spread
-from neuroalign.report.palette import Difference
+from neuroalign.report.findings import number, spread
+from neuroalign.report.palette import Difference, Scale
 from neuroalign.report.tables import Estimate, estimate
 
 Pair = tuple[str, str, str]
@@ -71,18 +72,33 @@ def rival_table(evidence: Evidence, pair: Pair) -> pd.DataFrame:
 
 
 def rival_sentence(evidence: Evidence, pair: Pair) -> str:
-    """Which of two encoders predicts better, or that neither is shown to."""
+    """Which of two encoders predicts better and in how many targets, or that neither is shown to."""
     network, encoder, rival = pair
-    found = _differences(_both(evidence, pair), "chosen_r", ALL)
+    both = _both(evidence, pair)
+    found = _differences(both, "chosen_r", ALL)
     gain = estimate(found)
-    numbers = f"{network}: r with {encoder} less r with {rival} is Δr = {spread(gain, 4, counted=True)}"
-    return f"{numbers}. {_verdict(gain, found, encoder, rival)}"
+    r = [estimate(np.array([mean(each[at]["chosen_r"].values) for each in both])).mean for at in (0, 1)]
+    better, worse = (encoder, rival) if gain.mean > 0 else (rival, encoder)
+    share = 100 * mean(
+        np.array([_share_above(*(each if better == encoder else each[::-1])) for each in both])
+    )
+    return (
+        f"{network}: mean r is {number(r[0])} with {encoder} and {number(r[1])} with {rival}, "
+        f"Δr = {spread(gain, 4, counted=True)}; {better} is better in {share:.0f} % of targets. "
+        f"{_verdict(gain, found, better, worse)}"
+    )
 
 
-def _verdict(gain: Estimate, found: np.ndarray, encoder: str, rival: str) -> str:
+def _share_above(one: xr.Dataset, other: xr.Dataset) -> float:
+    """Share of the scored targets in which the one has the higher r."""
+    difference = one["chosen_r"].values - other["chosen_r"].values
+    known = np.isfinite(difference)
+    return float((difference[known] > 0).mean()) if known.any() else float("nan")
+
+
+def _verdict(gain: Estimate, found: np.ndarray, better: str, worse: str) -> str:
     if gain.n == 1:
         return "One subject does not tell which of the two is better."
-    better, worse = (encoder, rival) if gain.mean > 0 else (rival, encoder)
     count = int((np.sign(gain.mean) * found > 0).sum())
     if gain.low > 0 or gain.high < 0:
         return f"{better} predicts better than {worse}, in {count} of {gain.n} subjects."
@@ -90,6 +106,54 @@ def _verdict(gain: Estimate, found: np.ndarray, encoder: str, rival: str) -> str
         "Neither is shown to predict better: the interval includes zero "
         f"({better} leads in {count} of {gain.n} subjects)."
     )
+
+
+def rival_pictures(evidence: Evidence, pair: Pair, canvas: Canvas | None) -> list[Picture]:
+    """Either encoder by target, where one is better, and by depth where both score layers."""
+    found = [_density_picture(evidence, pair), _gain_picture(evidence, pair, canvas)]
+    network, *encoders = pair
+    if all((network, encoder) in evidence.layered() for encoder in encoders):
+        found.append(rival_picture(evidence, pair))
+    return found
+
+
+def _density_picture(evidence: Evidence, pair: Pair) -> Picture:
+    network, encoder, rival = pair
+    both = _both(evidence, pair)
+    r = [np.concatenate([each[at]["chosen_r"].values for each in both]).astype(float) for at in (0, 1)]
+    caption = (
+        f"Held-out r of every target of {len(both)} subjects, each encoder at the layer that training folds "
+        "chose, or with all layers together. Dashed: equality."
+    )
+    return Picture(
+        densities.density(r[1], r[0], (rival, encoder)),
+        f"{network}: {encoder} against {rival}, target by target",
+        caption,
+    )
+
+
+def _gain_picture(evidence: Evidence, pair: Pair, canvas: Canvas | None) -> Picture:
+    """A map of the difference, or a row of dots for each region."""
+    network, encoder, rival = pair
+    label, title = f"Δr, {encoder} − {rival}", f"{network}: r with {encoder} less r with {rival}"
+    if canvas is None:
+        both, names = _both(evidence, pair), [ALL, *evidence.region_names()[:MAX_REGIONS]]
+        subjects = np.array([_differences(both, "chosen_r", name) for name in names]).T
+        found = [estimate(values) for values in subjects.T]
+        low, high = np.array([[each.low, each.high] for each in found]).T
+        caption = (
+            "Means over the targets of a region: a dot per subject, a bar for their mean, a line for its "
+        )
+        return Picture(densities.gains(names, subjects, low, high, label), title, f"{caption}95 % interval.")
+    whose, beside = evidence.whose(network, encoder), evidence.whose(network, rival)
+    owner = next(name for name in whose if name in beside)
+    gain = whose[owner]["chosen_r"].values - beside[owner]["chosen_r"].values
+    finite = np.abs(gain[np.isfinite(gain)])
+    end = max(0.01, float(np.percentile(finite, 98))) if finite.size else 0.01
+    scale = Scale("RdBu_r", -end, end, label)
+    row = ("group" if owner == "group" else f"sub-{owner}", canvas.draw(whose[owner], gain, scale), scale)
+    caption = "All scored targets, significant or not. Red: the first is better; blue: the second."
+    return Picture(plots.picture_rows([row], canvas.columns), title, caption)
 
 
 def rival_picture(evidence: Evidence, pair: Pair) -> Picture:

@@ -96,7 +96,9 @@ def subject_row(
 
 
 def modal_layer(dataset: xr.Dataset) -> tuple[str, float]:
-    """The layer that training folds chose for most targets, and its share of them."""
+    """The layer that training folds chose for most targets, and its share of them; none without a choice."""
+    if not np.isfinite(dataset["depth"].values).all():
+        return "", float("nan")
     shares = layer_shares(dataset)
     if not np.isfinite(shares).all():
         return "", float("nan")

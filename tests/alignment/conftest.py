@@ -42,7 +42,7 @@ class Planted:
     layer: np.ndarray
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_layers():
     return Layers
 
@@ -84,3 +84,59 @@ def planted(rng):
             signal[:, target] = design.nuisance @ rng.uniform(0.5, 1, design.nuisance.shape[1])
     scale = np.where(signal.std(axis=0) > 0, signal.std(axis=0), 1)
     return Planted(label(signal / scale + 0.8 * noise), events, activations, layer)
+
+
+HEARD_RUNS, HEARD_N, HEARD_WORDS, LAG_S = 3, 60, 100, 4.0
+KINDS = np.repeat(["block.0", "block.1", "rate", "noise"], 3)
+
+
+@dataclass
+class Heard:
+    """What a listener heard and how it answered, and the activations of two layers."""
+
+    responses: object
+    events: pd.DataFrame
+    activations: object
+
+
+def hear(seed: int = 0, subject: str = "01") -> Heard:
+    """Targets that follow one layer's words of about `LAG_S` seconds ago, the word rate, or nothing."""
+    shared, own = np.random.default_rng(5), np.random.default_rng(seed)
+    words = np.concatenate(
+        [np.sort(shared.uniform(0, 2 * HEARD_N - 2, HEARD_WORDS)) for _ in range(HEARD_RUNS)]
+    )
+    events = pd.DataFrame(
+        {
+            "subject": subject,
+            "run": np.repeat([f"run-{place}" for place in range(HEARD_RUNS)], HEARD_WORDS),
+            "onset": words,
+            "duration": 0.3,
+            "item": np.arange(HEARD_RUNS * HEARD_WORDS),
+        }
+    )
+    values = shared.standard_normal((2, HEARD_RUNS * HEARD_WORDS, 4)).astype(np.float16)
+    activations = Layers(values, np.arange(HEARD_RUNS * HEARD_WORDS, dtype=np.uint64))
+    times = np.tile(np.arange(HEARD_N) * 2.0, HEARD_RUNS)
+    runs = np.repeat([f"run-{place}" for place in range(HEARD_RUNS)], HEARD_N)
+    ago = times[:, None] - words
+    near = np.exp(-((ago - LAG_S) ** 2) / 2) * (runs[:, None] == events["run"].to_numpy()) * (ago >= 0)
+    weight = near / (near.sum(axis=1, keepdims=True) + 1e-6)
+    signal = np.zeros((HEARD_RUNS * HEARD_N, len(KINDS)))
+    for place in range(2):
+        tuning = np.eye(4)[:, :3]
+        signal[:, place * 3 : (place + 1) * 3] = 2 * weight @ values[place].astype(float) @ tuning
+    rate = near.sum(axis=1)
+    signal[:, KINDS == "rate"] = ((rate - rate.mean()) / rate.std())[:, None]
+    data = signal + 0.3 * own.standard_normal(signal.shape)
+    samples = pd.DataFrame({"run": runs, "time_s": times})
+    names = pd.DataFrame({"name": [f"{kind} {place}" for place, kind in enumerate(KINDS)]})
+    about = {"subject": subject, "kind": "parcels", "tr": 2.0, "high_pass_hz": 0.0, "task": "story"}
+    responses = build_responses(data, samples, names, **about)
+    responses["confound_value"] = (("sample", "confound"), np.empty((HEARD_RUNS * HEARD_N, 0), np.float32))
+    return Heard(responses, events, activations)
+
+
+@pytest.fixture(scope="session")
+def heard():
+    """A function of a seed and a subject's label that gives a listener."""
+    return hear

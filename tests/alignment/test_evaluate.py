@@ -108,7 +108,7 @@ def test_layers_of_another_fit_are_not_taken_up(planted, tmp_path, monkeypatch):
     evaluate_as = lambda name: evaluate(  # noqa: E731
         planted.responses, planted.events, planted.activations, Design(), RIDGE, tmp_path / "partial", name
     )
-    monkeypatch.setattr(module, "_predictions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(module, "_chosen_predictions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         evaluate_as("old")
     seen = []

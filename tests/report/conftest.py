@@ -84,6 +84,48 @@ def with_parts(made: xr.Dataset, seed: int, options: dict[str, Any]) -> xr.Datas
     return made
 
 
+def with_attention(made: xr.Dataset, seed: int, options: dict[str, Any]) -> xr.Dataset:
+    """The summary of an encoder that looks at all layers: one score, their importance, and delay curves."""
+    rng = np.random.default_rng(seed)
+    gain = options.get("gain", 0.02) + options.get("gain_sd", 0.004) * rng.standard_normal()
+    best = made["best_depth"].values
+    made = made.isel(layer=[0], drop=False).drop_vars(["alpha", "alpha_count"])
+    made = made.copy(deep=True).assign_attrs(encoder="cross_attention", window_s=10.0, universal=0)
+    for edge in ("edge_low", "edge_high"):
+        del made.attrs[edge]
+    made["chosen_r"] += np.float32(gain)
+    made["r"][0] = made["chosen_r"]
+    made = made.assign_coords(layer=np.array(["all layers"], object), depth=("layer", [np.nan]))
+    for name in ("best_depth", "centroid"):
+        made[name][:] = np.nan
+    valid = made["valid"].values
+    made["best_layer"] = ("target", np.where(valid, 0, -1).astype(np.int16))
+    if made.attrs["network"] == "nuisance":
+        return made
+    near = np.exp(-((DEPTH[:, None] - np.nan_to_num(best)) ** 2) / 0.05)
+    importance = np.where(valid, 0.05 * near + 0.005 * rng.standard_normal(near.shape), np.nan)
+    lags = np.linspace(0, 10, 41)
+    curve = np.exp(-((lags - 5) ** 2) / 4)[:, None] * np.where(valid, 1.0, np.nan)
+    made["importance"] = (("source_layer", "target"), importance.astype(np.float32))
+    made["delay"] = (("lag", "target"), (curve / curve.sum(axis=0)).astype(np.float32))
+    made["importance_depth"] = ("target", np.where(valid, best, np.nan).astype(np.float32))
+    made["peak_delay"] = ("target", np.where(valid, 5, np.nan).astype(np.float32))
+    depth = ("source_layer", DEPTH)
+    return made.assign_coords(source_layer=np.array(LAYERS, object), source_depth=depth, lag=lags)
+
+
+def with_stack(made: xr.Dataset, seed: int, options: dict[str, Any]) -> xr.Dataset:
+    """The summary of two encoders mixed: one score, and how much of it is attention."""
+    kept = with_attention(made, seed, options)
+    gone = ["importance", "delay", "importance_depth", "peak_delay", "source_layer", "source_depth", "lag"]
+    kept = kept.drop_vars([name for name in gone if name in kept.variables]).assign_attrs(encoder="stack")
+    kept = kept.assign_coords(layer=np.array(["stack"], object))
+    if made.attrs["network"] != "nuisance":
+        valid = kept["valid"].values
+        kept["attention_weight"] = ("target", np.where(valid, 0.4, np.nan).astype(np.float32))
+    return kept
+
+
 def summary(kind: str, subject: str, network: str, seed: int, options: dict[str, Any]) -> xr.Dataset:
     """One summary: layers peak at the planted depth; the twin and nuisance features know less."""
     rng = np.random.default_rng(seed)
@@ -219,6 +261,17 @@ def configured(folder: Path, kind: str, subjects: int, options: dict[str, Any]) 
     return configfile.parse(raw)
 
 
+def as_of(encoder: str, plain: xr.Dataset, seed: int, options: dict[str, Any]) -> xr.Dataset:
+    """The summary as another encoder would make it."""
+    if encoder == "cross_attention":
+        return with_attention(plain, seed, options)
+    if encoder == "stack":
+        return with_stack(plain, seed, options)
+    if encoder == "banded_ridge" and plain.attrs["network"] != "nuisance":
+        return with_parts(plain, seed, options)
+    return plain.assign_attrs(encoder=encoder)
+
+
 def made(study: config.Study, options: dict[str, Any]) -> tuple[dict[Any, xr.Dataset], dict[Any, xr.Dataset]]:
     """All summaries by (subject, network, encoder) and groups by (network, encoder)."""
     labels = study.subjects() + (["average"] if options.get("average") else [])
@@ -228,10 +281,7 @@ def made(study: config.Study, options: dict[str, Any]) -> tuple[dict[Any, xr.Dat
             seed = 100 * number + index
             plain = summary(study.responses.kind, subject, network, seed, options)
             for encoder in study.encoders:
-                parted = encoder == "banded_ridge" and network != "nuisance"
-                summaries[subject, network, encoder] = (
-                    with_parts(plain, seed, options) if parted else plain.assign_attrs(encoder=encoder)
-                )
+                summaries[subject, network, encoder] = as_of(encoder, plain, seed, options)
         left_out = ("average", options.get("dead_subject"))
         for encoder in study.encoders if len(study.subjects()) > 1 else []:
             people = [subject for subject in labels if subject not in left_out]

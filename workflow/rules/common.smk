@@ -40,12 +40,26 @@ def fit_code(wildcards):
     return triggers.code_digest("fit", wildcards.encoder)
 
 
+def joint_settings(wildcards):
+    return triggers.settings_digest(STUDY, "fit", encoder=TOGETHER)
+
+
+def joint_code(wildcards):
+    return triggers.code_digest("fit", TOGETHER)
+
+
 def one_of(names):
     """A wildcard constraint: one of these names and nothing else."""
     return "|".join(names) or "(?!)"
 
 
+# One network for all subjects: their jobs of this encoder become one. The mean subject keeps its own.
+TOGETHER = "cross_attention"
+JOINT = STUDY.cross_attention.universal and TOGETHER in STUDY.encoders
+GPUS = 1 if STUDY.cross_attention.device == "cuda" else 0
 FITTED_SUBJECTS = stages.subjects(STUDY)
+ATTENDING_ALONE = [name for name in FITTED_SUBJECTS if not JOINT or name not in SUBJECTS]
+ENCODERS_BY_LAYER = [name for name in STUDY.encoders if name in triggers.BY_LAYER]
 NETWORKS = list(STUDY.all_networks())
 CONTROLS = [name for name in stages.networks(STUDY) if name not in NETWORKS]
 SIMULATED = [f"{STUDY.dataset.path}/dataset_description.json"] if STUDY.simulate else []

@@ -1,0 +1,111 @@
+"""A subject as cross-attention sees it: responses, folds, and the words before every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neuroalign.alignment.held_out import held_out, inputs, sample_of_event, sides
+from neuroalign.alignment.recent_words import words_before
+from neuroalign.arrays import Activations
+from neuroalign.config import Design
+from neuroalign.design.features import SubjectDesign, design_subject
+from neuroalign.design.folds import Fold
+from neuroalign.design.resample import remove_drifts
+from neuroalign.encoders.attention.tokens import Tokens
+from neuroalign.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A subject with all that is fitted.
+
+    Attributes
+    ----------
+    responses : Dataset
+    observed : array (n_samples, n_valid_targets)
+    design : SubjectDesign
+        Its nuisance features are used.
+    folds : list of Fold
+    tokens : Tokens
+        Words before every sample.
+    shown : list of (train, test) arrays, one per fold
+        Digests of what the network saw in either.
+    high_pass_hz : float
+        Of the responses, where features are to be filtered as they are; 0 for none.
+    warnings : list of str
+    """
+
+    responses: xr.Dataset
+    observed: np.ndarray
+    design: SubjectDesign
+    folds: list[Fold]
+    tokens: Tokens
+    shown: list[tuple[np.ndarray, np.ndarray]]
+    high_pass_hz: float
+    warnings: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        responses: xr.Dataset,
+        events: pd.DataFrame,
+        activations: Activations,
+        layers: Mapping[str, np.ndarray],
+        design: Design,
+        window_s: float,
+    ) -> Listener:
+        """Place a subject's words and folds; see `evaluate_attention` and `read_layers`."""
+        valid = responses["valid"].values
+        placed = design_subject(responses, events, design)
+        lag = max(placed.lag, window_s)
+        folds, warnings = held_out(responses, events, activations, design, lag)
+        if not valid.any():
+            warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
+        tokens = words_before(responses, events, layers, window_s)
+        runs, times = responses["run"].values.astype(str), responses["time_s"].values
+        sample, seen = sample_of_event(events, runs, times), inputs(events, activations)
+        shown = [sides(fold, sample, seen) for fold in folds]
+        observed = responses["response"].values[:, valid]
+        cut = float(responses.attrs.get("high_pass_hz", 0.0)) if design.filter else 0.0
+        return cls(responses, observed, placed, folds, tokens, shown, cut, warnings)
+
+    def without_drifts(self, predicted: np.ndarray) -> np.ndarray:
+        """Predictions of all samples (n_samples, n_targets) less the drifts that the responses were freed of.
+
+        A linear model takes them out of its features, which comes to the same.
+        """
+        runs, out = self.responses["run"].values.astype(str), np.empty(predicted.shape, np.float32)
+        for run in dict.fromkeys(runs):
+            at = runs == run
+            out[at] = remove_drifts(predicted[at], self.high_pass_hz, float(self.responses.attrs["tr"]))
+        return out
+
+
+def check_together(listeners: Mapping[str, Listener], refuse: bool) -> None:
+    """Refuse subjects of one network that hold out different runs, or what another one is trained on."""
+    if len(listeners) < 2:
+        return
+    (first, one), *others = listeners.items()
+    labels = [fold.label for fold in one.folds]
+    for name, each in others:
+        if [fold.label for fold in each.folds] != labels:
+            raise DataError(
+                f"cross_attention.universal: sub-{name} holds out {', '.join(f.label for f in each.folds)}, "
+                f"sub-{first} {', '.join(labels)}; one network for all needs the same runs of all"
+            )
+    for number, label in enumerate(labels):
+        trained, tested = (
+            np.unique(np.concatenate([each.shown[number][side] for each in listeners.values()]))
+            for side in (0, 1)
+        )
+        shared = len(np.intersect1d(trained, tested))
+        if shared and refuse:
+            raise DataError(
+                f"cross_attention.universal: {shared} stimuli that fold {label} holds out of one subject are "
+                "in the training data of another; set universal: false, or design.folds.shared_items: allow"
+            )
