@@ -50,7 +50,7 @@ def run(people, folder, settings=QUICK, design=None, fingerprint="made by this t
         folder / "partial",
         fingerprint,
     )
-    shutil.rmtree(folder / "partial")
+    shutil.rmtree(folder / "partial", ignore_errors=True)
     return found
 
 
