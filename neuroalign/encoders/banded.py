@@ -8,21 +8,21 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.encoders.bands import Bands, check_bands
-from neuroalign.encoders.candidates import check_candidates
-from neuroalign.encoders.compute import Array, Compute, host
-from neuroalign.encoders.features import centre, check_features
-from neuroalign.encoders.fitting import Metric, check_block, check_grid, check_metric
+from neuroalign.encoders.banding.bands import Bands, check_bands
+from neuroalign.encoders.banding.candidates import check_candidates
+from neuroalign.encoders.banding.pooling import FIRST
+from neuroalign.encoders.banding.search import search
+from neuroalign.encoders.banding.trials import Contest
+from neuroalign.encoders.banding.winners import fit_chosen
 from neuroalign.encoders.linear import LinearEncoder
-from neuroalign.encoders.pooling import FIRST
-from neuroalign.encoders.problems import problem_of
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
-from neuroalign.encoders.rows import FoldRows, check_folds
-from neuroalign.encoders.scoring import Dtype
-from neuroalign.encoders.search import search
-from neuroalign.encoders.targets import Targets, number_type
-from neuroalign.encoders.trials import Contest
-from neuroalign.encoders.winners import fit_chosen
+from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.features import centre, check_features
+from neuroalign.encoders.solvers.fitting import Metric, check_block, check_grid, check_metric
+from neuroalign.encoders.solvers.problems import problem_of
+from neuroalign.encoders.solvers.rows import FoldRows, check_folds
+from neuroalign.encoders.solvers.scoring import Dtype
+from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
 from neuroalign.metrics import product_measure
 

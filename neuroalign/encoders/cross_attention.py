@@ -23,11 +23,11 @@ from neuroalign.encoders.attention.people import checked_responses, people_of, s
 from neuroalign.encoders.attention.tokens import Pool, Tokens, as_tokens
 from neuroalign.encoders.attention.training import Person, Place, Schedule, chunk_of, predicted, train
 from neuroalign.encoders.blend import blend
-from neuroalign.encoders.compute import Compute, host
-from neuroalign.encoders.fitting import Metric, check_metric
 from neuroalign.encoders.ridge import RidgeEncoder
-from neuroalign.encoders.rows import check_folds
-from neuroalign.encoders.targets import Targets
+from neuroalign.encoders.solvers.compute import Compute, host
+from neuroalign.encoders.solvers.fitting import Metric, check_metric
+from neuroalign.encoders.solvers.rows import check_folds
+from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError, choices
 from neuroalign.metrics import pearson, r_squared
 

@@ -8,9 +8,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.encoders.compute import Array, Compute, host
-from neuroalign.encoders.features import centre, check_features, check_finite
-from neuroalign.encoders.fitting import (
+from neuroalign.encoders.lagging.folds import lagged_problem
+from neuroalign.encoders.lagging.moments import LaggedFeatures
+from neuroalign.encoders.linear import LinearEncoder
+from neuroalign.encoders.ridge import DEFAULT_ALPHAS
+from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.features import centre, check_features, check_finite
+from neuroalign.encoders.solvers.fitting import (
     Decomposed,
     Fitted,
     Metric,
@@ -21,12 +25,8 @@ from neuroalign.encoders.fitting import (
     decompose_all,
     fit_targets,
 )
-from neuroalign.encoders.lagged_folds import lagged_problem
-from neuroalign.encoders.lagged_moments import LaggedFeatures
-from neuroalign.encoders.linear import LinearEncoder
-from neuroalign.encoders.ridge import DEFAULT_ALPHAS
-from neuroalign.encoders.scoring import Dtype
-from neuroalign.encoders.targets import Targets, number_type
+from neuroalign.encoders.solvers.scoring import Dtype
+from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError, choices
 
 DIRECTIONS = ("forward", "backward")

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroalign.arrays import replacing
 from neuroalign.encoders import store
-from neuroalign.encoders.compute import Compute, host
-from neuroalign.encoders.features import check_features, check_finite
-from neuroalign.encoders.fitting import Metric, check_metric
-from neuroalign.encoders.targets import Targets, number_type
+from neuroalign.encoders.solvers.compute import Compute, host
+from neuroalign.encoders.solvers.features import check_features, check_finite
+from neuroalign.encoders.solvers.fitting import Metric, check_metric
+from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson, r_squared
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from neuroalign.encoders.banded import BandedRidgeEncoder
-from neuroalign.encoders.bands import check_bands
-from neuroalign.encoders.features import check_features
+from neuroalign.encoders.banding.bands import check_bands
+from neuroalign.encoders.solvers.features import check_features
 from neuroalign.errors import DataError
 
 MOST_BANDS = 8

@@ -11,9 +11,10 @@ import numpy as np
 
 from neuroalign.arrays import replacing
 from neuroalign.encoders import store as storage
-from neuroalign.encoders.compute import Compute, host
-from neuroalign.encoders.features import centre, check_features
-from neuroalign.encoders.fitting import (
+from neuroalign.encoders.linear import LinearEncoder
+from neuroalign.encoders.solvers.compute import Compute, host
+from neuroalign.encoders.solvers.features import centre, check_features
+from neuroalign.encoders.solvers.fitting import (
     Decomposed,
     Fitted,
     Metric,
@@ -24,11 +25,10 @@ from neuroalign.encoders.fitting import (
     decompose_all,
     fit_targets,
 )
-from neuroalign.encoders.linear import LinearEncoder
-from neuroalign.encoders.problems import problem_of
-from neuroalign.encoders.rows import FoldRows
-from neuroalign.encoders.scoring import Dtype
-from neuroalign.encoders.targets import Targets, number_type
+from neuroalign.encoders.solvers.problems import problem_of
+from neuroalign.encoders.solvers.rows import FoldRows
+from neuroalign.encoders.solvers.scoring import Dtype
+from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
 
 DEFAULT_ALPHAS = tuple(10.0**exponent for exponent in range(-2, 7))

@@ -16,10 +16,10 @@ from neuroalign.encoders.attention.people import checked_responses, people_of
 from neuroalign.encoders.attention.tokens import Pool, Tokens
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.cross_attention import CrossAttentionEncoder
-from neuroalign.encoders.features import check_features
-from neuroalign.encoders.fitting import Metric, check_metric
 from neuroalign.encoders.ridge import RidgeEncoder
-from neuroalign.encoders.rows import Pairs, check_folds
+from neuroalign.encoders.solvers.features import check_features
+from neuroalign.encoders.solvers.fitting import Metric, check_metric
+from neuroalign.encoders.solvers.rows import Pairs, check_folds
 from neuroalign.errors import DataError, choices
 from neuroalign.metrics import pearson, r_squared
 

@@ -10,9 +10,10 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from neuroalign.encoders import BandedRidgeEncoder, RidgeEncoder, search, trials
-from neuroalign.encoders.candidates import informative, near, scattered
-from neuroalign.encoders.pooling import Scores, choose, importance, learn_degree, shortlist
+from neuroalign.encoders import BandedRidgeEncoder, RidgeEncoder
+from neuroalign.encoders.banding import search, trials
+from neuroalign.encoders.banding.candidates import informative, near, scattered
+from neuroalign.encoders.banding.pooling import Scores, choose, importance, learn_degree, shortlist
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-1, 4, 8)

@@ -6,7 +6,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from neuroalign.encoders import RidgeEncoder
-from neuroalign.encoders.compute import Compute, host
+from neuroalign.encoders.solvers.compute import Compute, host
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-2, 4, 7)

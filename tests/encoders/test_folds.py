@@ -13,7 +13,7 @@ from sklearn.model_selection import (
 )
 
 from neuroalign.encoders import LaggedRidgeEncoder, RidgeEncoder
-from neuroalign.encoders.rows import FoldRows, check_folds, cover
+from neuroalign.encoders.solvers.rows import FoldRows, check_folds, cover
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-2, 4, 7)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroalign.encoders import lagged_moments
-from neuroalign.encoders.compute import Compute, host
-from neuroalign.encoders.lagged_folds import LaggedSource, portions
-from neuroalign.encoders.lagged_moments import LaggedFeatures
+from neuroalign.encoders.lagging import moments as lagged_moments
+from neuroalign.encoders.lagging.folds import LaggedSource, portions
+from neuroalign.encoders.lagging.moments import LaggedFeatures
+from neuroalign.encoders.solvers.compute import Compute, host
 
 LAGS = {
     "now": [0],

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroalign.encoders import scoring, spectrum
-from neuroalign.encoders.compute import Compute, host
-from neuroalign.encoders.dual import DualProblem
-from neuroalign.encoders.features import centre
-from neuroalign.encoders.primal import PrimalProblem, RowSource
-from neuroalign.encoders.rows import FoldRows
-from neuroalign.encoders.targets import Centred
+from neuroalign.encoders.solvers import scoring, spectrum
+from neuroalign.encoders.solvers.compute import Compute, host
+from neuroalign.encoders.solvers.dual import DualProblem
+from neuroalign.encoders.solvers.features import centre
+from neuroalign.encoders.solvers.primal import PrimalProblem, RowSource
+from neuroalign.encoders.solvers.rows import FoldRows
+from neuroalign.encoders.solvers.targets import Centred
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-4, 5, 19)
@@ -111,7 +111,7 @@ def test_predictions_and_the_cauchy_identity_agree(rng, monkeypatch, kind, n_tes
     both = []
     for explicit in (False, True):
         for module in ("scoring", "primal", "dual"):
-            name = f"neuroalign.encoders.{module}.forms_predictions"
+            name = f"neuroalign.encoders.solvers.{module}.forms_predictions"
             monkeypatch.setattr(name, lambda *_, explicit=explicit: explicit)
         both.append(scored(kind, *given))
     np.testing.assert_allclose(*both, rtol=1e-9, atol=1e-10)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from neuroalign.encoders import RidgeEncoder, targets
+from neuroalign.encoders import RidgeEncoder
+from neuroalign.encoders.solvers import targets
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-1, 4, 6)

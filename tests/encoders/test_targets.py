@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from neuroalign.encoders import RidgeEncoder, targets
-from neuroalign.encoders.compute import Compute, host
+from neuroalign.encoders import RidgeEncoder
+from neuroalign.encoders.solvers import targets
+from neuroalign.encoders.solvers.compute import Compute, host
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-1, 4, 6)

@@ -28,7 +28,7 @@ from neuroalign.encoders.attention.mixture import Mixture
 from neuroalign.encoders.attention.network import Keys, Network
 from neuroalign.encoders.attention.tokens import Tokens
 from neuroalign.encoders.attention.training import Place
-from neuroalign.encoders.compute import host
+from neuroalign.encoders.solvers.compute import host
 
 MOST, WELL = 512, 0.5
 """Known targets that a new one is compared with: at most so many, predicted so well beside the best."""

@@ -11,8 +11,8 @@ import torch
 from neuroalign.encoders.attention.network import Network
 from neuroalign.encoders.attention.tokens import Tokens, as_tokens
 from neuroalign.encoders.attention.training import Person
-from neuroalign.encoders.compute import host
-from neuroalign.encoders.targets import Targets
+from neuroalign.encoders.solvers.compute import host
+from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError
 
 

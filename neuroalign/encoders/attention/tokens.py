@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroalign.encoders.compute import host
-from neuroalign.encoders.targets import number_type
+from neuroalign.encoders.solvers.compute import host
+from neuroalign.encoders.solvers.targets import number_type
 from neuroalign.errors import DataError
 
 READ_VALUES = 2**24

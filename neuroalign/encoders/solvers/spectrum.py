@@ -6,7 +6,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from scipy.linalg import lapack
 
-from neuroalign.encoders.compute import Array, host
+from neuroalign.encoders.solvers.compute import Array, host
 from neuroalign.errors import DataError
 
 DELICATE = 3e-4

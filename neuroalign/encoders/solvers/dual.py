@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.compute import Array, Compute, times
-from neuroalign.encoders.moments import CHUNK, products, sums_and_squares
-from neuroalign.encoders.rows import FoldRows
-from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat, without_still
-from neuroalign.encoders.spectrum import decompose, delicate, inverse_deviation
+from neuroalign.encoders.solvers.compute import Array, Compute, times
+from neuroalign.encoders.solvers.moments import CHUNK, products, sums_and_squares
+from neuroalign.encoders.solvers.rows import FoldRows
+from neuroalign.encoders.solvers.scoring import (
+    Dtype,
+    GridScorer,
+    forms_predictions,
+    without_flat,
+    without_still,
+)
+from neuroalign.encoders.solvers.spectrum import decompose, delicate, inverse_deviation
 
 
 @dataclass(frozen=True)

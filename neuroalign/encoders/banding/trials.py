@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from neuroalign.encoders.compute import host
-from neuroalign.encoders.fitting import Metric, best_of
-from neuroalign.encoders.pooling import Scores
-from neuroalign.encoders.problems import Problem
-from neuroalign.encoders.targets import Centred, Targets
+from neuroalign.encoders.banding.pooling import Scores
+from neuroalign.encoders.solvers.compute import host
+from neuroalign.encoders.solvers.fitting import Metric, best_of
+from neuroalign.encoders.solvers.problems import Problem
+from neuroalign.encoders.solvers.targets import Centred, Targets
 
 ROUND = 4
 """Candidates whose scores are in memory at once, before the best penalty is known."""

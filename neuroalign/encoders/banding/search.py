@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders import candidates
-from neuroalign.encoders.pooling import choose, importance, learn_degree, shortlist
-from neuroalign.encoders.targets import Targets
-from neuroalign.encoders.trials import ROUND, Contest, Trials
+from neuroalign.encoders.banding import candidates
+from neuroalign.encoders.banding.pooling import choose, importance, learn_degree, shortlist
+from neuroalign.encoders.banding.trials import ROUND, Contest, Trials
+from neuroalign.encoders.solvers.targets import Targets
 
 SAMPLE = 512
 """Targets that try all candidates."""

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neuroalign.encoders.compute import Array, Compute
-from neuroalign.encoders.dual import DualProblem
-from neuroalign.encoders.primal import PrimalProblem, RowSource
-from neuroalign.encoders.rows import FoldRows
-from neuroalign.encoders.scoring import Dtype
+from neuroalign.encoders.solvers.compute import Array, Compute
+from neuroalign.encoders.solvers.dual import DualProblem
+from neuroalign.encoders.solvers.primal import PrimalProblem, RowSource
+from neuroalign.encoders.solvers.rows import FoldRows
+from neuroalign.encoders.solvers.scoring import Dtype
 
 
 class Scorer(Protocol):

@@ -8,15 +8,15 @@ from functools import partial
 
 import numpy as np
 
-from neuroalign.encoders.compute import Array, host
-from neuroalign.encoders.dual import DualProblem
-from neuroalign.encoders.features import centre
-from neuroalign.encoders.lagged_moments import FirstRow, LaggedFeatures
-from neuroalign.encoders.moments import Moments, TargetMoments, sums_and_squares
-from neuroalign.encoders.primal import BlockMoments, PrimalProblem
-from neuroalign.encoders.problems import Problem
-from neuroalign.encoders.rows import FoldRows, Pairs, contiguous
-from neuroalign.encoders.scoring import Dtype
+from neuroalign.encoders.lagging.moments import FirstRow, LaggedFeatures
+from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.dual import DualProblem
+from neuroalign.encoders.solvers.features import centre
+from neuroalign.encoders.solvers.moments import Moments, TargetMoments, sums_and_squares
+from neuroalign.encoders.solvers.primal import BlockMoments, PrimalProblem
+from neuroalign.encoders.solvers.problems import Problem
+from neuroalign.encoders.solvers.rows import FoldRows, Pairs, contiguous
+from neuroalign.encoders.solvers.scoring import Dtype
 
 
 @dataclass(frozen=True)

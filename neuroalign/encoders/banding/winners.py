@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from neuroalign.encoders.compute import Array, host
-from neuroalign.encoders.dual import DualSolver
-from neuroalign.encoders.problems import Problem, Solver
-from neuroalign.encoders.search import Choice
-from neuroalign.encoders.targets import Centred, Targets
+from neuroalign.encoders.banding.search import Choice
+from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.dual import DualSolver
+from neuroalign.encoders.solvers.problems import Problem, Solver
+from neuroalign.encoders.solvers.targets import Centred, Targets
 
 
 def fit_chosen(

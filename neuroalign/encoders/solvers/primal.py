@@ -12,11 +12,17 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.compute import Array, Compute, times
-from neuroalign.encoders.moments import Moments, TargetMoments
-from neuroalign.encoders.rows import FoldRows, cover
-from neuroalign.encoders.scoring import Dtype, GridScorer, forms_predictions, without_flat, without_still
-from neuroalign.encoders.spectrum import decompose, delicate, inverse_deviation
+from neuroalign.encoders.solvers.compute import Array, Compute, times
+from neuroalign.encoders.solvers.moments import Moments, TargetMoments
+from neuroalign.encoders.solvers.rows import FoldRows, cover
+from neuroalign.encoders.solvers.scoring import (
+    Dtype,
+    GridScorer,
+    forms_predictions,
+    without_flat,
+    without_still,
+)
+from neuroalign.encoders.solvers.spectrum import decompose, delicate, inverse_deviation
 
 
 class Source(Protocol):

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroalign.encoders.compute import Array, host
-from neuroalign.encoders.problems import Problem, Scorer, Solver
-from neuroalign.encoders.rows import Pairs, check_folds
-from neuroalign.encoders.targets import Centred, Targets
+from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.problems import Problem, Scorer, Solver
+from neuroalign.encoders.solvers.rows import Pairs, check_folds
+from neuroalign.encoders.solvers.targets import Centred, Targets
 from neuroalign.errors import DataError
 
 Metric = Literal["r2", "r"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroalign.encoders.compute import Array, Compute, host
-from neuroalign.encoders.scoring import Dtype
+from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.scoring import Dtype
 from neuroalign.errors import DataError
 
 READ_BYTES = 2**27

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from neuroalign.encoders.compute import Array, Compute
-from neuroalign.encoders.moments import Moments
-from neuroalign.encoders.rows import contiguous
+from neuroalign.encoders.solvers.compute import Array, Compute
+from neuroalign.encoders.solvers.moments import Moments
+from neuroalign.encoders.solvers.rows import contiguous
 
 CHUNK = 2**20
 """Values that are transformed at once."""

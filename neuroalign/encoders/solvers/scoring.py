@@ -18,7 +18,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.compute import Array
+from neuroalign.encoders.solvers.compute import Array
 
 NEAR = {"float32": 3e-4, "float64": 1e-6}
 """Eigenvalues (plus the smallest penalty) are near below this relative difference; errs by its square / 2."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace, size
 
-from neuroalign.encoders.compute import Array
+from neuroalign.encoders.solvers.compute import Array
 
 CHUNK = 2**21
 """Values turned into float64 at once."""

@@ -1,0 +1,1 @@
+"""Time-lagged features, known by their moments: the lagged matrix is never formed."""
