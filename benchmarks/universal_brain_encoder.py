@@ -1,7 +1,8 @@
 """The Universal Brain Encoder, small and faithful: what cross-attention is measured against.
 
 Beliy, Wasserman, Zalcher & Irani (2024): The Wisdom of a Crowd of Brains: A Universal Brain Encoder.
-arXiv:2406.12179. Written anew from the paper and, where it is silent, from what its authors' code does.
+arXiv:2406.12179. Written anew from its abstract and what its authors' public training scripts do; what the
+network consists of was read in a public fork of them (github.com/ab4736/ube-2afc).
 
 Taken over
     A voxel embedding of 256 numbers. Per layer, tokens are normalised and narrowed to 128; one head, whose
@@ -22,8 +23,8 @@ Left out
 Had to be chosen
     Layers, numbers of tokens and of units: those of the simulation. The share of images for validation: .15,
     the last ones of every subject, as ours. Responses are standardised by the training images. 50 epochs of
-    a new subject are fifty steps where images are few; it gets `STEPS_OF_NEW` at least. (30 epochs of all
-    others are enough: validation is best long before the last.) Where subjects have fewer than 5,000 voxels,
+    a new subject are fifty steps where images are few; it gets `STEPS_OF_NEW` at least. 30 epochs of
+    all others: in one run on a simulated cortex validation was best at the tenth. Where subjects have fewer than 5,000 voxels,
     as many are drawn as the one with the fewest has. What a voxel embedding is multiplied with is multiplied
     once per step, not once per image that draws the voxel.
 """
