@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from neuroalign.arrays import replacing, save_json
 from neuroalign.encoders import store
 from neuroalign.encoders.attention.adaptation import Known, adapt
+from neuroalign.encoders.attention.beside import Beside
 from neuroalign.encoders.attention.mixture import Mixture
 from neuroalign.encoders.attention.network import Network, Sizes
 from neuroalign.encoders.attention.people import checked_responses, people_of, scale_of, split, standardise
 from neuroalign.encoders.attention.tokens import Pool, Tokens, as_tokens
-from neuroalign.encoders.attention.training import Person, Place, Schedule, chunk_of, predicted, train
+from neuroalign.encoders.attention.training import Person, Place, Schedule, parts_of, predicted, train
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.encoders.solvers.compute import Compute, host
@@ -49,29 +49,6 @@ RIDGE_ALPHAS = tuple(10.0**exponent for exponent in range(-1, 8))
 
 FLAT_FEATURES = 20_000
 """Beside the network, ridge regression sees the tokens one by one up to so many features, else their mean."""
-
-
-@dataclass(frozen=True)
-class Beside:
-    """Ridge regression that predicts beside the network.
-
-    Attributes
-    ----------
-    ridge : RidgeEncoder
-    weight : array (n_targets,)
-        Of the network.
-    pool : {"flatten", "mean"}
-        How it takes the tokens.
-    """
-
-    ridge: RidgeEncoder
-    weight: np.ndarray
-    pool: Pool
-
-    def blended(self, found: np.ndarray, shown: Tokens) -> np.ndarray:
-        """Both predictions (n_samples, n_targets) by their weights."""
-        beside = self.ridge.predict(shown.features(self.pool))
-        return (self.weight * found + (1 - self.weight) * beside).astype(np.float32)
 
 
 class CrossAttentionEncoder(BaseEstimator):
@@ -396,7 +373,7 @@ class CrossAttentionEncoder(BaseEstimator):
             if name in self._mixtures:
                 parts = self._mixtures[name].parts(self._network, shown, self._place(), batch)
             else:
-                parts = self._parts(shown, self._embeddings[name], batch)
+                parts = parts_of(self._network, shown, self._embeddings[name], self._place(), batch)
         whole = parts.sum(axis=0)
         full = np.nan_to_num(pearson(whole, observed))
         return np.stack([full - np.nan_to_num(pearson(whole - part, observed)) for part in parts])
@@ -592,19 +569,6 @@ class CrossAttentionEncoder(BaseEstimator):
         if subject not in self._embeddings:
             raise DataError(f"subject is '{subject}'; {choices(str(subject), tuple(self._embeddings))}")
         return subject
-
-    def _parts(self, shown: Tokens, embeddings: torch.Tensor, batch: int) -> np.ndarray:
-        """What every layer adds to predictions (n_layers, n_samples, n_targets)."""
-        place = self._place()
-        parts = np.empty((len(self.layers_), len(shown), len(embeddings)), np.float32)
-        for start in range(0, len(shown), batch):
-            rows = np.arange(start, min(start + batch, len(shown)))
-            shared = self._network.shared(place.batch(self._network, shown, rows))
-            size = chunk_of(self._network, shared)
-            for first in range(0, len(embeddings), size):
-                part = slice(first, first + size)
-                parts[:, rows, part] = host(self._network.parts(embeddings[part], shared))
-        return parts
 
     def _asked(self, tokens: Any, subject: str | None) -> tuple[str, Tokens]:
         """The subject, and tokens that the network knows."""

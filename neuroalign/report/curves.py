@@ -65,6 +65,8 @@ def importance_bars(panels: Sequence[Curve], marked: str) -> str:
 
 def delay_curves(panels: Sequence[Curve]) -> str:
     """Where in the seconds before a sample targets look, a panel per region."""
+    highest = np.concatenate([panel.subjects.ravel() for panel in panels])
+    top = 1.05 * highest[np.isfinite(highest)].max(initial=0.0) or 1.0
     with styled():
         figure = Figure(layout="constrained")
         axes = panels_of(figure, len(panels))
@@ -78,7 +80,7 @@ def delay_curves(panels: Sequence[Curve]) -> str:
             even = 1 / np.ptp(panel.across)
             axis.axhline(even, color=INK, ls="--", lw=0.8, label="looking anywhere alike")
             axis.set_title(panel.region)
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, top)
         figure.supxlabel("seconds before the sample", fontsize=9)
         figure.supylabel("attention per second", fontsize=9)
         legend(figure, axes, 3)

@@ -15,6 +15,9 @@ from neuroalign.report.findings import number, spread
 from neuroalign.report.palette import Difference, Scale
 from neuroalign.report.tables import Estimate, estimate
 
+SAME_R = 1e-6
+"""Values of r that differ by less are equal: a stack may leave ridge as it is."""
+
 Pair = tuple[str, str, str]
 """A network, an encoder, and the encoder that it is measured against."""
 
@@ -79,21 +82,23 @@ def rival_sentence(evidence: Evidence, pair: Pair) -> str:
     gain = estimate(found)
     r = [estimate(np.array([mean(each[at]["chosen_r"].values) for each in both])).mean for at in (0, 1)]
     better, worse = (encoder, rival) if gain.mean > 0 else (rival, encoder)
-    share = 100 * mean(
-        np.array([_share_above(*(each if better == encoder else each[::-1])) for each in both])
-    )
+    ordered = [each if better == encoder else each[::-1] for each in both]
+    share, equal = (100 * mean(np.array(shares)) for shares in zip(*map(_shares, ordered), strict=True))
+    alike = f" and equal in {equal:.0f} %" if equal >= 0.5 else ""
     return (
         f"{network}: mean r is {number(r[0])} with {encoder} and {number(r[1])} with {rival}, "
-        f"Δr = {spread(gain, 4, counted=True)}; {better} is better in {share:.0f} % of targets. "
+        f"Δr = {spread(gain, 4, counted=True)}; {better} is better in {share:.0f} % of targets{alike}. "
         f"{_verdict(gain, found, better, worse)}"
     )
 
 
-def _share_above(one: xr.Dataset, other: xr.Dataset) -> float:
-    """Share of the scored targets in which the one has the higher r."""
-    difference = one["chosen_r"].values - other["chosen_r"].values
-    known = np.isfinite(difference)
-    return float((difference[known] > 0).mean()) if known.any() else float("nan")
+def _shares(both: tuple[xr.Dataset, xr.Dataset]) -> tuple[float, float]:
+    """Shares of the scored targets in which the first has the higher r, and in which both have the same."""
+    difference = both[0]["chosen_r"].values - both[1]["chosen_r"].values
+    known = difference[np.isfinite(difference)]
+    if not len(known):
+        return float("nan"), float("nan")
+    return float((known >= SAME_R).mean()), float((np.abs(known) < SAME_R).mean())
 
 
 def _verdict(gain: Estimate, found: np.ndarray, better: str, worse: str) -> str:

@@ -325,6 +325,22 @@ def predicted(
     return out
 
 
+@torch.no_grad()
+def parts_of(
+    network: Network, tokens: Tokens, embeddings: Tensor, place: Place, batch: int = 32
+) -> np.ndarray:
+    """What every layer adds to predictions (n_layers, n_samples, n_targets)."""
+    out = np.empty((len(network.layers), len(tokens), len(embeddings)), np.float32)
+    for start in range(0, len(tokens), batch):
+        rows = np.arange(start, min(start + batch, len(tokens)))
+        shared = network.shared(place.batch(network, tokens, rows))
+        size = chunk_of(network, shared)
+        for first in range(0, len(embeddings), size):
+            part = slice(first, first + size)
+            out[:, rows, part] = network.parts(embeddings[part], shared).cpu().numpy()
+    return out
+
+
 def validated(network: Network, person: Person, place: Place) -> np.ndarray:
     """Pearson r (n_targets,) in the samples held out for validation."""
     rows = person.validation
