@@ -343,6 +343,8 @@ def our_step(load: Load, precision: str, queries: str, repeats: int) -> Step:
     from neuroalign.encoders.attention import training
     from neuroalign.encoders.attention.network import Network
     from neuroalign.encoders.attention.optimiser import Flat, RowAdam
+    from neuroalign.encoders.attention.people import Person
+    from neuroalign.encoders.attention.schedule import Schedule
     from neuroalign.encoders.attention.tokens import Tokens
 
     layers, responses = _recording(load)
@@ -353,11 +355,11 @@ def our_step(load: Load, precision: str, queries: str, repeats: int) -> Step:
     network = Network(encoder._sizes({"": (shown, responses)}), encoder.dropout).to(place.device)
     embeddings = 0.03 * torch.randn(load.targets, encoder.embedding, device=place.device)
     offset = torch.zeros(load.targets, device=place.device)
-    person = training.Person(shown, responses, np.arange(len(responses)), np.arange(1), embeddings, offset)
+    person = Person(shown, responses, np.arange(len(responses)), np.arange(1), embeddings, offset)
     person.optimiser = RowAdam({"embeddings": embeddings, "offset": offset}, 0.3)
     small, free = (Flat(each) for each in network.decaying())
     weights = RowAdam({"small": small.values[None], "free": free.values}, 1.0)
-    schedule = training.Schedule(1000, load.batch, load.per_step, 2e-3, 1.0, 0.3, 0)
+    schedule = Schedule(1000, load.batch, load.per_step, 2e-3, 1.0, 0.3, 0)
 
     def step(number: int) -> None:
         draws = np.random.default_rng([0, number])

@@ -23,10 +23,10 @@ Left out
 Had to be chosen
     Layers, numbers of tokens and of units: those of the simulation. The share of images for validation: .15,
     the last ones of every subject, as ours. Responses are standardised by the training images. 50 epochs of
-    a new subject are fifty steps where images are few; it gets `STEPS_OF_NEW` at least. 30 epochs of
-    all others: in one run on a simulated cortex validation was best at the tenth. Where subjects have fewer than 5,000 voxels,
-    as many are drawn as the one with the fewest has. What a voxel embedding is multiplied with is multiplied
-    once per step, not once per image that draws the voxel.
+    a new subject are fifty steps where images are few; it gets `STEPS_OF_NEW` at least. 30 epochs of all
+    others: in one run on a simulated cortex validation was best at the tenth. Where subjects have fewer than
+    5,000 voxels, as many are drawn as the one with the fewest has. What a voxel embedding is multiplied with
+    is multiplied once per step, not once per image that draws the voxel.
 """
 
 from __future__ import annotations

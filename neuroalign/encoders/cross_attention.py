@@ -19,9 +19,17 @@ from neuroalign.encoders.attention.adaptation import Known, adapt
 from neuroalign.encoders.attention.beside import Beside
 from neuroalign.encoders.attention.mixture import Mixture
 from neuroalign.encoders.attention.network import Network, Sizes
-from neuroalign.encoders.attention.people import checked_responses, people_of, scale_of, split, standardise
+from neuroalign.encoders.attention.people import (
+    Person,
+    checked_responses,
+    people_of,
+    scale_of,
+    split,
+    standardise,
+)
+from neuroalign.encoders.attention.schedule import Schedule
 from neuroalign.encoders.attention.tokens import Pool, Tokens, as_tokens
-from neuroalign.encoders.attention.training import Person, Place, Schedule, parts_of, predicted, train
+from neuroalign.encoders.attention.training import Place, parts_of, predicted, train
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.encoders.solvers.compute import Compute, host

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,10 +18,9 @@ from torch import Tensor
 from neuroalign.arrays import replacing, save_json
 from neuroalign.encoders.attention.network import Network
 from neuroalign.encoders.attention.optimiser import RowAdam
+from neuroalign.encoders.attention.people import Person
+from neuroalign.encoders.attention.schedule import Schedule
 from neuroalign.errors import DataError
-
-if TYPE_CHECKING:
-    from neuroalign.encoders.attention.training import Person, Schedule
 
 STATE, PROGRESS = "state.safetensors", "progress.json"
 

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neuroalign.encoders.attention.network import Network
+from neuroalign.encoders.attention.optimiser import RowAdam
 from neuroalign.encoders.attention.tokens import Tokens, as_tokens
-from neuroalign.encoders.attention.training import Person
 from neuroalign.encoders.solvers.compute import host
 from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError
+
+
+@dataclass
+class Person:
+    """A subject: what was shown, what was measured, and what is learned of the targets.
+
+    Attributes
+    ----------
+    tokens : Tokens
+    responses : array (n_samples, n_targets), float32
+        Standardised by the training samples.
+    train, validation : int arrays
+        Samples.
+    embeddings : tensor (n_targets, E)
+    offset : tensor (n_targets,)
+    """
+
+    tokens: Tokens
+    responses: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    embeddings: Tensor
+    offset: Tensor
+    optimiser: RowAdam = field(init=False, repr=False)
 
 
 def people_of(tokens: Any, Y: Any) -> dict[str, tuple[Tokens, Any]]:

@@ -8,10 +8,9 @@ its number, and training that was cut short goes on as if nothing had been.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from tqdm import tqdm
 from neuroalign.encoders.attention.checkpoint import Checkpoint
 from neuroalign.encoders.attention.network import Keys, Network
 from neuroalign.encoders.attention.optimiser import Flat, RowAdam
+from neuroalign.encoders.attention.people import Person
+from neuroalign.encoders.attention.schedule import Portions, Schedule
 from neuroalign.encoders.attention.tokens import Tokens
 from neuroalign.metrics import pearson
 
@@ -34,66 +35,6 @@ EVALUATIONS, PATIENCE = 40, 14
 
 EMBEDDINGS_FASTER = 5.0
 """Learning rate of embeddings over that of the shared weights."""
-
-WARM, FIRST, LAST = 0.15, 0.04, 1e-4
-"""Share of the steps in which the rate rises, and where it begins and ends beside its highest."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, how fast and in what portions a network learns.
-
-    Attributes
-    ----------
-    steps, batch : int
-        Number of steps, and samples per step.
-    targets : int
-        Targets per step, at most.
-    rate : float
-        Highest learning rate of the shared weights; embeddings learn five times as fast.
-    decay, embedding_decay : float
-        Weight decay of both.
-    seed : int
-    """
-
-    steps: int
-    batch: int
-    targets: int
-    rate: float
-    decay: float
-    embedding_decay: float
-    seed: int
-
-    def factor(self, step: int) -> float:
-        """Rate of a step over the highest: up and down again along cosines."""
-        top = WARM * self.steps
-        if step < top:
-            return FIRST + (1 - FIRST) * (1 - math.cos(math.pi * step / top)) / 2
-        return LAST + (1 - LAST) * (1 + math.cos(math.pi * (step - top) / max(self.steps - top, 1))) / 2
-
-
-@dataclass
-class Person:
-    """A subject: what was shown, what was measured, and what is learned of the targets.
-
-    Attributes
-    ----------
-    tokens : Tokens
-    responses : array (n_samples, n_targets), float32
-        Standardised by the training samples.
-    train, validation : int arrays
-        Samples.
-    embeddings : tensor (n_targets, E)
-    offset : tensor (n_targets,)
-    """
-
-    tokens: Tokens
-    responses: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-    embeddings: Tensor
-    offset: Tensor
-    optimiser: RowAdam = field(init=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -125,38 +66,6 @@ class Place:
             values, places = (torch.from_numpy(each).to(self.device) for each in (batch.values, batch.places))
             found.append((values, present, places))
         return found
-
-
-class Portions:
-    """The samples of every step: all of every subject once, in random portions and order, then again.
-
-    Parameters
-    ----------
-    samples : dict of int arrays
-        Training samples by subject.
-    schedule : Schedule
-    """
-
-    def __init__(self, samples: Mapping[str, np.ndarray], schedule: Schedule) -> None:
-        self._samples, self._schedule = samples, schedule
-        self._count = {name: -(-len(rows) // schedule.batch) for name, rows in samples.items()}
-        self._round, self._order = -1, list[tuple[str, np.ndarray]]()
-
-    def at(self, step: int) -> tuple[str, np.ndarray]:
-        """Subject and samples of a step."""
-        number, place = divmod(step, sum(self._count.values()))
-        if number != self._round:
-            self._round, self._order = number, self._drawn(number)
-        return self._order[place]
-
-    def _drawn(self, number: int) -> list[tuple[str, np.ndarray]]:
-        draws = np.random.default_rng([self._schedule.seed, 1, number])
-        parts = [
-            (name, part)
-            for name, rows in self._samples.items()
-            for part in np.array_split(draws.permutation(rows), self._count[name])
-        ]
-        return [parts[place] for place in draws.permutation(len(parts))]
 
 
 def chunk_of(network: Network, shared: Sequence[Keys]) -> int:
