@@ -226,8 +226,7 @@ class CrossAttentionEncoder(BaseEstimator):
         predict samples held out (`blend`).
 
         With 25, 50, 100 and 400 images of a fourth person in a simulated visual cortex, r with the responses
-        less their noise was .15, .23, .23 and .12 above that of ridge (mean of three seeds); where voxels are
-        tuned to any mixture of units, not of few, .10, .22 and .27 with 25, 50 and 100.
+        less their noise was .14, .22, .22 and .10 above that of ridge (mean of two seeds).
 
         Parameters
         ----------
