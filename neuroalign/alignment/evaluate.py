@@ -101,8 +101,6 @@ def evaluate(
     observed = responses["response"].values[:, valid]
     task = Task(observed, design, folds, encoder, fingerprint)
     layers = (NUISANCE,) if activations is None else activations.layers
-    if not valid.any():
-        warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
     scored = []
     for number, name in enumerate(tqdm(layers, unit="layer", disable=None, desc="fit")):
         if kept := _kept(task, number, partial):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from neuroalign.alignment.cross_attention import LAGS, FoldAttention
 from neuroalign.alignment.listener import Listener, check_together
 from neuroalign.alignment.recent_words import looked_at, read_layers
-from neuroalign.alignment.scored import among_all, labelled_predictions, labelled_scores
+from neuroalign.alignment.scored import among_all, as_one_layer, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations, open_arrays, save_arrays
 from neuroalign.config import Design
 
@@ -111,19 +111,16 @@ def _scores(
     """Scores in the format of all encoders, with one layer."""
     n_targets = listener.observed.shape[1]
     n_folds = len(listener.folds)
-    data: dict[str, Any] = {}
-    for name in ("r", "r2", "r_unique", "cv_r"):
-        values = np.reshape([each[name].values for each in folds], (n_folds, n_targets)).astype(np.float32)
-        data[name] = (("layer", "fold", "target"), values.reshape(1, n_folds, n_targets))
-        if name != "cv_r":
-            data[f"chosen_{name}"] = (("fold", "target"), values)
-    data["chosen_layer"] = (("fold", "target"), np.zeros((n_folds, n_targets), np.int16))
     n_layers = len(layers["source_layer"])
-    shape = (n_folds, n_layers, n_targets)
-    importance = np.reshape([each["importance"].values for each in folds], shape)
-    data["importance"] = (("source_layer", "fold", "target"), np.swapaxes(importance, 0, 1))
-    delay = np.reshape([each["delay"].values for each in folds], (n_folds, LAGS, n_targets)).mean(axis=0)
-    data["delay"] = (("lag", "target"), delay.astype(np.float32))
+
+    def by_fold(name: str, *shape: int) -> np.ndarray:
+        values = [each[name].values for each in folds]
+        return np.reshape(values, (n_folds, *shape, n_targets)).astype(np.float32)
+
+    scores = as_one_layer({name: by_fold(name) for name in ("r", "r2", "r_unique", "cv_r")}).assign(
+        importance=(("source_layer", "fold", "target"), np.swapaxes(by_fold("importance", n_layers), 0, 1)),
+        delay=(("lag", "target"), by_fold("delay", LAGS).mean(axis=0)),
+    )
     coordinates = {
         "layer": np.array([TOGETHER], object),
         "depth": ("layer", np.array([np.nan])),
@@ -136,7 +133,7 @@ def _scores(
         "nuisance": list(listener.design.nuisance_names),
         "warnings": listener.warnings,
     }
-    return labelled_scores(xr.Dataset(data), listener.responses, coordinates, attributes)
+    return labelled_scores(scores, listener.responses, coordinates, attributes)
 
 
 def _predictions(folds: Sequence[xr.Dataset], listener: Listener) -> xr.Dataset:

@@ -44,17 +44,20 @@ def held_out(
     folds = make_folds(runs, times, settings.folds, lag, linked)
     sample = sample_of_event(events, runs, times)
     shared = max(len(_both_sides(fold, sample, seen)) for fold in folds)
-    if not shared:
-        return folds, []
-    if refuse:
+    if shared and refuse:
         raise DataError(
             f"sub-{responses.attrs['subject']}: {shared} stimuli stand in both training and test data; "
             "hold out whole runs (design.folds.by: run), or set design.folds.shared_items: allow"
         )
-    return folds, [
-        f"{shared} of {len(np.unique(seen))} stimuli stand in both training and test data "
-        "(design.folds.shared_items: allow): scores show generalisation over time, not to new stimuli"
-    ]
+    warnings = []
+    if shared:
+        warnings.append(
+            f"{shared} of {len(np.unique(seen))} stimuli stand in both training and test data "
+            "(design.folds.shared_items: allow): scores show generalisation over time, not to new stimuli"
+        )
+    if not responses["valid"].values.any():
+        warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
+    return folds, warnings
 
 
 def inputs(events: pd.DataFrame, activations: Activations | None) -> np.ndarray:

@@ -64,8 +64,6 @@ class Listener:
         placed = design_subject(responses, events, design)
         lag = max(placed.lag, window_s)
         folds, warnings = held_out(responses, events, activations, design, lag)
-        if not valid.any():
-            warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
         tokens = words_before(responses, events, layers, window_s)
         runs, times = responses["run"].values.astype(str), responses["time_s"].values
         sample, seen = sample_of_event(events, runs, times), inputs(events, activations)

@@ -38,6 +38,18 @@ def fold_scores(
     return found
 
 
+def as_one_layer(scores: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Scores (fold, target) of an encoder that sees all layers at once, in the format of those by layer."""
+    data: dict[str, Any] = {}
+    for name, values in scores.items():
+        data[name] = (("layer", "fold", "target"), values[None])
+        if name != "cv_r":
+            data[f"chosen_{name}"] = (("fold", "target"), values)
+    shape = next(iter(scores.values())).shape
+    data["chosen_layer"] = (("fold", "target"), np.zeros(shape, np.int16))
+    return xr.Dataset(data)
+
+
 def labelled_scores(
     scores: xr.Dataset, responses: xr.Dataset, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> xr.Dataset:

@@ -13,7 +13,6 @@ elsewhere, lowers its error by more than one standard error.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ import xarray as xr
 from neuroalign import metrics
 from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.ridge import refitted, side_by_side
-from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
+from neuroalign.alignment.scored import as_one_layer, fold_scores, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations
 from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
@@ -88,8 +87,6 @@ def evaluate_stack(
     design = design_subject(responses, events, settings)
     folds, warnings = held_out(responses, events, activations, settings, max(design.lag, window_s))
     observed = responses["response"].values[:, valid]
-    if not valid.any():
-        warnings.append(f"sub-{responses.attrs['subject']} has no target that varies; nothing was fitted")
     inner = _ridge_inside(observed, design, folds, activations, parts.ridge_scores.isel(target=valid))
     prediction = np.full(observed.shape, np.nan, np.float32)
     names = ("r", "r2", "r_unique", "cv_r", WEIGHT)
@@ -106,6 +103,8 @@ def evaluate_stack(
         made |= {"cv_r": np.nan_to_num(metrics.pearson(mixed, observed[rows])), WEIGHT: weight}
         for name, values in made.items():
             found[name][number] = values
+    weights = {WEIGHT: (("fold", "target"), found.pop(WEIGHT))}
+    scores = as_one_layer(found).assign(weights)
     coordinates = {
         "layer": np.array([STACK], object),
         "depth": ("layer", np.array([np.nan])),
@@ -116,8 +115,8 @@ def evaluate_stack(
         "nuisance": list(design.nuisance_names),
         "warnings": warnings,
     }
-    scores = labelled_scores(_as_one_layer(found), responses, coordinates, attributes)
-    return scores, labelled_predictions(prediction, design, folds, responses)
+    labelled = labelled_scores(scores, responses, coordinates, attributes)
+    return labelled, labelled_predictions(prediction, design, folds, responses)
 
 
 def weigh(one: np.ndarray, other: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -169,18 +168,3 @@ def _ridge_inside(
             found = refitted(features, observed[:, at], train, alphas[layer, number, at])
             out[number][:, at] = found[held]
     return out
-
-
-def _as_one_layer(found: dict[str, np.ndarray]) -> xr.Dataset:
-    """Scores (fold, target) in the format of encoders with layers."""
-    data: dict[str, Any] = {}
-    for name, values in found.items():
-        if name == WEIGHT:
-            data[name] = (("fold", "target"), values)
-            continue
-        data[name] = (("layer", "fold", "target"), values[None])
-        if name != "cv_r":
-            data[f"chosen_{name}"] = (("fold", "target"), values)
-    shape = next(iter(found.values())).shape
-    data["chosen_layer"] = (("fold", "target"), np.zeros(shape, np.int16))
-    return xr.Dataset(data)

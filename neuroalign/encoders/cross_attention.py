@@ -32,12 +32,13 @@ from neuroalign.encoders.attention.tokens import Pool, Tokens, as_tokens
 from neuroalign.encoders.attention.training import Place, parts_of, predicted, train
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.ridge import RidgeEncoder
+from neuroalign.encoders.scores import scored
 from neuroalign.encoders.solvers.compute import Compute, host
-from neuroalign.encoders.solvers.fitting import Metric, check_metric
+from neuroalign.encoders.solvers.fitting import Metric
 from neuroalign.encoders.solvers.rows import check_folds
 from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError, choices
-from neuroalign.metrics import pearson, r_squared
+from neuroalign.metrics import pearson
 
 EPOCHS, STEPS = 30, (1500, 30_000)
 """How often every sample is seen, and how many steps at least and at most."""
@@ -201,9 +202,7 @@ class CrossAttentionEncoder(BaseEstimator):
             people = {name: self._person(name, *each, held.get(name), place) for name, each in given.items()}
             standardise(network, people)
             network.to(place.device)
-            self._positions = {
-                name: next(iter(given.values()))[0].positions[name][0] for name in network.sizes.units
-            }
+            self._positions = {name: first.positions[name][0] for name in network.sizes.units}
             schedule = self._schedule(sum(len(person.train) for person in people.values()))
             folder = None if checkpoint is None else Path(checkpoint)
             self.validation_r_ = train(network, people, schedule, place, folder)
@@ -309,15 +308,8 @@ class CrossAttentionEncoder(BaseEstimator):
     def score(self, tokens: Any, Y: Any, subject: str | None = None, metric: Metric = "r") -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
         found = self.predict(tokens, subject)
-        found = found.reshape(len(found), -1)
         observed = checked_responses(Y, len(found), subject or "")
-        if observed.shape != found.shape:
-            raise DataError(
-                f"Y has {observed.shape[1]} targets; expected the {found.shape[1]} that were fitted"
-            )
-        if check_metric(metric) == "r":
-            return pearson(found, observed)
-        return r_squared(found, observed, observed.mean(axis=0, dtype=np.float64))
+        return scored(found, observed, metric)
 
     @torch.no_grad()
     def attention(

@@ -12,6 +12,7 @@ from neuroalign.encoders.lagging.folds import lagged_problem
 from neuroalign.encoders.lagging.moments import LaggedFeatures
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
+from neuroalign.encoders.scores import scored
 from neuroalign.encoders.solvers.compute import Array, Compute, host
 from neuroalign.encoders.solvers.features import centre, check_features, check_finite
 from neuroalign.encoders.solvers.fitting import (
@@ -201,7 +202,7 @@ class LaggedRidgeEncoder(LinearEncoder):
 
     def score(self, X: Any, Y: Any, metric: Metric = "r", segments: Any = None) -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
-        return self._scored(self.predict(X, segments), Y, metric)
+        return scored(self.predict(X, segments), Y, metric)
 
     def _flat_coef(self) -> np.ndarray:
         """Weights (n_lags · n_features, n_targets) of the lagged matrix; in float64 where that is needed."""

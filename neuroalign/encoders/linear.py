@@ -11,12 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroalign.arrays import replacing
 from neuroalign.encoders import store
+from neuroalign.encoders.scores import scored
 from neuroalign.encoders.solvers.compute import Compute, host
 from neuroalign.encoders.solvers.features import check_features, check_finite
-from neuroalign.encoders.solvers.fitting import Metric, check_metric
-from neuroalign.encoders.solvers.targets import Targets, number_type
+from neuroalign.encoders.solvers.fitting import Metric
+from neuroalign.encoders.solvers.targets import number_type
 from neuroalign.errors import DataError
-from neuroalign.metrics import pearson, r_squared
 
 
 class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -70,18 +70,7 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def score(self, X: Any, Y: Any, metric: Metric = "r") -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
-        return self._scored(self.predict(X), Y, metric)
-
-    def _scored(self, predicted: np.ndarray, Y: Any, metric: Metric) -> np.ndarray:
-        """Score per target (n_targets,) of predictions that have been made."""
-        n_samples = len(predicted)
-        count = Targets(Y, n_samples).count
-        predicted, observed = predicted.reshape(n_samples, -1), host(Y).reshape(n_samples, -1)
-        if count != predicted.shape[1]:
-            raise DataError(f"Y has {count} targets; expected the {predicted.shape[1]} that were fitted")
-        if check_metric(metric) == "r":
-            return pearson(predicted, observed)
-        return r_squared(predicted, observed, observed.mean(axis=0, dtype=np.float64))
+        return scored(self.predict(X), Y, metric)
 
     def _fitting(self, X: Any) -> Any:
         """Features as they are, if this encoder is fitted and was so on as many of them."""

@@ -17,11 +17,11 @@ from neuroalign.encoders.attention.tokens import Pool, Tokens
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.cross_attention import CrossAttentionEncoder
 from neuroalign.encoders.ridge import RidgeEncoder
+from neuroalign.encoders.scores import scored
 from neuroalign.encoders.solvers.features import check_features
-from neuroalign.encoders.solvers.fitting import Metric, check_metric
+from neuroalign.encoders.solvers.fitting import Metric
 from neuroalign.encoders.solvers.rows import Pairs, check_folds
 from neuroalign.errors import DataError, choices
-from neuroalign.metrics import pearson, r_squared
 
 
 class StackedEncoder(BaseEstimator):
@@ -151,15 +151,8 @@ class StackedEncoder(BaseEstimator):
     ) -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
         found = self.predict(tokens, subject, features)
-        found = found.reshape(len(found), -1)
         observed = checked_responses(Y, len(found), subject or "")
-        if observed.shape != found.shape:
-            raise DataError(
-                f"Y has {observed.shape[1]} targets; expected the {found.shape[1]} that were fitted"
-            )
-        if check_metric(metric) == "r":
-            return pearson(found, observed)
-        return r_squared(found, observed, observed.mean(axis=0, dtype=np.float64))
+        return scored(found, observed, metric)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted encoder to a folder, one part of it to each folder inside."""
