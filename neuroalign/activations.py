@@ -11,9 +11,11 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,16 @@ import zarr
 from tqdm import tqdm
 
 from neuroalign.arrays import layer_group, save_json
-from neuroalign.config import Network
+from neuroalign.network_settings import Network
 from neuroalign.networks.base import OpenNetwork
-from neuroalign.networks.text import open_network
+from neuroalign.networks.families import open_network
 
 ITEMS_PER_CHUNK = 512
 CHUNK_BYTES = 256 * 2**20
 """Most bytes of a chunk, all layers together; very wide networks get fewer items per chunk."""
+
+NOUNS = {"text": "word"}
+"""What an item of a modality is called, where that is not the modality itself."""
 
 _log = logging.getLogger("neuroalign")
 
@@ -39,11 +44,12 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
 
     Parameters
     ----------
-    settings : config.Network
+    settings : network_settings.Network
     name : str
         The network's name in the study.
     items : DataFrame
-        Columns passage, position, modality and text, as `stimuli.events.read_stimuli` gives them.
+        Columns passage, position, modality and text, and for media uri and digest, as the stage
+        `stimuli` writes them.
     path : str or Path
         The store to make, such as `activations/NET.zarr`; open it with `arrays.open_activations`.
     seed : int
@@ -60,17 +66,19 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
     network.check_items(items)
     attributes = _attributes(network, name, items)
     store = _Partial(Path(path), attributes, network, len(items))
+    shown = NOUNS.get(str(items["modality"].iloc[0]), str(items["modality"].iloc[0]))
     _log.info(
-        "%s: %s, %d of %d layers, %d words, on %s",
+        "%s: %s, %d of %d layers, %d %ss, on %s",
         name,
-        settings.source,
+        settings.named,
         len(network.kept),
         len(network.layers),
         len(items),
-        network.provenance["device"],
+        shown,
+        network.provenance.get("device", "cpu"),
     )
-    with tqdm(total=len(items), initial=store.items_done, desc=name, unit="word", disable=None) as bar:
-        watch = _Watch(name, bar, len(items) - store.items_done)
+    with tqdm(total=len(items), initial=store.items_done, desc=name, unit=shown, disable=None) as bar:
+        watch = _Watch(name, bar, len(items) - store.items_done, shown)
         for start in range(store.items_done, len(items), store.chunk):
             rows = range(start, min(start + store.chunk, len(items)))
             store.write(rows, *_chunk(network, items, rows, watch))
@@ -92,38 +100,40 @@ def _chunk(
 class _Watch:
     """Moves the progress bar and says once, early on, how long the rest will take."""
 
-    def __init__(self, name: str, bar: Any, words: int) -> None:
-        self.name, self.bar, self.words = name, bar, words
+    def __init__(self, name: str, bar: Any, items: int, noun: str) -> None:
+        self.name, self.bar, self.items, self.noun = name, bar, items, noun
         self.done = self.batches = 0
         self.start = 0.0
 
-    def advance(self, words: int) -> None:
-        self.bar.update(words)
+    def advance(self, items: int) -> None:
+        self.bar.update(items)
         self.batches += 1
         if self.batches == 1:
             # The first batch also pays for starting up, and is not timed.
             self.start = time.perf_counter()
             return
-        self.done += words
+        self.done += items
         if self.batches == 4:
             rate = self.done / max(time.perf_counter() - self.start, 1e-9)
-            _log.info("%s: %.0f words/s, about %.0f s in all", self.name, rate, self.words / rate)
+            _log.info("%s: %.3g %ss/s, about %.0f s in all", self.name, rate, self.noun, self.items / rate)
 
-    def repeated(self, words: int) -> None:
-        self.bar.update(words)
+    def repeated(self, items: int) -> None:
+        self.bar.update(items)
 
 
 def _attributes(network: OpenNetwork[Any], name: str, items: pd.DataFrame) -> dict[str, Any]:
     """Everything that the activations depend on, as JSON: a store made of the same can be continued."""
     provenance = dict(network.provenance)
     versions = provenance.pop("versions")
-    listed = items[["passage", "position", "text"]].to_json(orient="values")
+    known = [name for name in ("passage", "position", "text", "digest") if name in items]
+    listed = items[known].to_json(orient="values")
     return {
         "network": name,
         **provenance,
         "layers": [network.layers[index] for index in network.kept],
         "depth": [network.depth[index] for index in network.kept],
         "units": [network.units[index] for index in network.kept],
+        "tokens": [len(places) for places in network.places],
         "items_digest": hashlib.sha256(listed.encode()).hexdigest(),
         "versions": {
             **versions,
@@ -145,13 +155,14 @@ class _Partial:
         self.path = path
         self.folder = path.with_name(f"{path.name}.partial")
         self.n_items = n_items
-        self.units, self.dtype = attributes["units"], np.dtype(attributes["dtype"])
-        fitting = CHUNK_BYTES // (sum(self.units) * self.dtype.itemsize)
+        self.shapes = _stored(attributes["units"], attributes["tokens"])
+        self.places, self.dtype = network.places, np.dtype(attributes["dtype"])
+        fitting = CHUNK_BYTES // (sum(map(math.prod, self.shapes.values())) * self.dtype.itemsize)
         self.chunk = int(min(ITEMS_PER_CHUNK, max(fitting, 1), n_items))
         self.fingerprint = _fingerprint({**attributes, "chunk": self.chunk})
         self.items_done = self.truncated = 0
         if self._left_behind():
-            _log.info("%s: goes on at word %d of %d", path.name, self.items_done, n_items)
+            _log.info("%s: goes on at item %d of %d", path.name, self.items_done, n_items)
             self.group = zarr.open_group(self.folder / path.name, mode="r+")
         else:
             self.group = self._create(attributes)
@@ -169,7 +180,7 @@ class _Partial:
         if same and (self.folder / self.path.name).is_dir():
             self.items_done, self.truncated = done, truncated
             return True
-        _log.info("%s: discarded, it was begun with other settings, words or weights", self.folder)
+        _log.info("%s: discarded, it was begun with other settings, items or weights", self.folder)
         shutil.rmtree(self.folder)
         return False
 
@@ -181,14 +192,17 @@ class _Partial:
         group.create_array(
             "input", shape=(self.n_items,), chunks=(self.chunk,), dtype="uint64", dimension_names=("item",)
         )
-        for place, units in enumerate(self.units):
-            group.create_group(layer_group(place)).create_array(
-                "activation",
-                shape=(self.n_items, units),
-                chunks=(self.chunk, units),
+        for name, shape in self.shapes.items():
+            group.create_array(
+                name,
+                shape=(self.n_items, *shape),
+                chunks=(self.chunk, *shape),
                 dtype=self.dtype,
-                dimension_names=("item", "unit"),
+                dimension_names=("item", *(("token",) if len(shape) > 1 else ()), "unit"),
             )
+        for number, places in enumerate(self.places):
+            where = np.asarray(places, np.float32)
+            group.create_array(f"{layer_group(number)}/place", data=where, dimension_names=("token", "axis"))
         # Only now is there a store to go on with.
         self._count()
         return group
@@ -196,8 +210,8 @@ class _Partial:
     def write(self, rows: range, inputs: np.ndarray, layers: list[np.ndarray], truncated: int) -> None:
         """Write one chunk of all layers, then count it as done."""
         place = slice(rows.start, rows.stop)
-        for index, layer in enumerate(layers):
-            self._array(f"{layer_group(index)}/activation")[place] = layer
+        for name, values in zip(self.shapes, layers, strict=True):
+            self._array(name)[place] = values
         self._array("input")[place] = inputs
         self.items_done = rows.stop
         self.truncated += truncated
@@ -215,13 +229,20 @@ class _Partial:
     def finish(self) -> None:
         """Mark the store as whole and move it into place."""
         if self.truncated:
-            note = "%s: %d words have less context than asked for: the network takes no more"
+            note = "%s: %d items have less context than asked for: the network takes no more"
             _log.warning(note, self.path.name, self.truncated)
         self.group.update_attributes({"max_context_truncated": self.truncated, "complete": True})
         if self.path.exists():
             shutil.rmtree(self.path)
         os.replace(self.folder / self.path.name, self.path)
         shutil.rmtree(self.folder)
+
+
+def _stored(units: Sequence[int], tokens: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Arrays of a store and the shape of an item in each: every layer's activation, then its tokens."""
+    pooled = {f"{layer_group(number)}/activation": (size,) for number, size in enumerate(units)}
+    single = {f"{layer_group(number)}/token": (count, units[number]) for number, count in enumerate(tokens)}
+    return {**pooled, **single}
 
 
 def _fingerprint(attributes: dict[str, Any]) -> str:

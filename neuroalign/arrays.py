@@ -194,6 +194,19 @@ class Activations:
 
         return np.asarray(zarr.open_group(self.path, mode="r")[f"{layer_group(layer)}/activation"])
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether single tokens, such as the patches of an image, were kept of every layer."""
+        return bool(self.attributes.get("tokens"))
+
+    def tokens(self, layer: int) -> tuple[Any, np.ndarray]:
+        """The Zarr array (item, token, unit) of one layer, not read yet, and places (token, axis)."""
+        import zarr
+
+        group = zarr.open_group(self.path, mode="r")[layer_group(layer)]
+        assert isinstance(group, zarr.Group)
+        return group["token"], np.asarray(group["place"])
+
 
 def layer_group(layer: int) -> str:
     """Name of the Zarr group that holds one layer."""

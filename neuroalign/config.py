@@ -12,10 +12,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from neuroalign.errors import ConfigError
 from neuroalign.layout import NUISANCE
+from neuroalign.network_settings import AnyNetwork, Network
+from neuroalign.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 """A BIDS label: letters and digits only, since it becomes part of file names."""
@@ -25,12 +27,6 @@ Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
 
 STACKED = ("ridge", "cross_attention")
 """What the encoder `stack` mixes."""
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values cannot change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Simulate(Section):
@@ -99,26 +95,6 @@ class StimulusSource(Section):
         if (self.source == "events") != (self.path is None):
             raise ValueError("'path' goes with source textgrid or table, and only with those")
         return self
-
-
-class Network(Section):
-    """A network to extract activations from."""
-
-    source: str = Field(
-        description="name on the Hugging Face hub, a folder, or package:FOLDER inside an installed package"
-    )
-    revision: str | None = Field(None, description="hub revision: a commit, tag or branch")
-    weights: Literal["pretrained", "random"] = Field("pretrained")
-    sha256: str | None = Field(None, description="expected sha256 of the weights file, or its beginning")
-    untrained: bool = Field(True, description="also run a twin with random weights as a control")
-    layers: Literal["all"] | tuple[str, ...] = Field(
-        "all", description="module paths, see `neuroalign layers`"
-    )
-    context: int = Field(32, ge=0, description="words shown before the word itself")
-    subtokens: Literal["mean", "last"] = Field("mean", description="how sub-tokens of a word are joined")
-    dtype: Literal["float16", "float32"] = Field("float32", description="precision of the stored activations")
-    batch_tokens: int = Field(4096, ge=1, description="tokens per forward pass, padding included")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
 
 
 class Responses(Section):
@@ -279,7 +255,7 @@ class Study(Section):
     simulate: Simulate | None = None
     dataset: Dataset
     stimuli: StimulusSource = StimulusSource()
-    networks: dict[Name, Network] = Field(min_length=1)
+    networks: dict[Name, AnyNetwork] = Field(min_length=1)
     responses: Responses
     design: Design = Design()
     encoders: tuple[Encoder, ...] = Field(("ridge",), min_length=1)
@@ -309,7 +285,7 @@ class Study(Section):
         for name, network in self.networks.items():
             if name == NUISANCE:
                 raise ValueError(f"networks.{name}: the control without a network has this name; rename it")
-            if network.untrained and twin_name(name) in self.networks:
+            if network.twin() and twin_name(name) in self.networks:
                 raise ValueError(
                     f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"
                 )
@@ -350,8 +326,8 @@ class Study(Section):
         found: dict[str, Network] = {}
         for name, network in self.networks.items():
             found[name] = network
-            if network.untrained and network.weights == "pretrained":
-                found[twin_name(name)] = network.model_copy(update={"weights": "random", "sha256": None})
+            if twin := network.twin():
+                found[twin_name(name)] = twin
         return found
 
     def subjects(self) -> list[str]:

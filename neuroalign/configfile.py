@@ -12,8 +12,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from neuroalign.config import Section, Study
+from neuroalign.config import Study
 from neuroalign.errors import ConfigError, choices
+from neuroalign.network_settings import FAMILIES
+from neuroalign.section import Section
 
 
 def load(path: str | Path) -> Study:
@@ -61,12 +63,13 @@ def parse(raw: object, name: str = "config") -> Study:
 
 def _explain(item: Any) -> str:
     """One pydantic complaint as a phrase: where, what was received, what would do."""
-    where = ".".join(
-        str(part) for part in item["loc"] if part not in ("all",) and not str(part).startswith("tuple[")
-    )
+    where = ".".join(map(str, _keys_of(item["loc"])))
     if item["type"] == "extra_forbidden":
         known = _keys_at(item["loc"][:-1])
         return f"unknown key '{where}': {choices(item['loc'][-1], known)}"
+    if item["type"] == "union_tag_invalid":
+        allowed = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
+        return f"{where}.family is {item['ctx']['tag']!r}: {choices(item['ctx']['tag'], allowed)}"
     if item["type"] == "missing":
         return f"'{where}' is missing"
     message = item["msg"].removeprefix("Value error, ")
@@ -78,10 +81,22 @@ def _explain(item: Any) -> str:
     return f"{where} is {item['input']!r}: {message[0].lower()}{message[1:]}"
 
 
+def _keys_of(location: tuple[Any, ...]) -> list[Any]:
+    """The keys of a location, without the types that were tried on the way."""
+    return [
+        part
+        for place, part in enumerate(location)
+        if part != "all" and not str(part).startswith("tuple[") and not (place == 2 and part in FAMILIES)
+    ]
+
+
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     """The keys that the section at `location` knows."""
     model: Any = Study
-    for part in location:
+    for place, part in enumerate(location):
+        if place == 2 and part in FAMILIES:
+            model = FAMILIES[part]
+            continue
         field = getattr(model, "model_fields", {}).get(part)
         candidates = (
             [model, *get_args(model)] if field is None else [field.annotation, *get_args(field.annotation)]

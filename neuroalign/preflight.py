@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from neuroalign import layout
-from neuroalign.config import Network, Study
+from neuroalign.config import Study
 from neuroalign.errors import NetworkError, NeuroalignError, choices
+from neuroalign.network_settings import Network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
     known: dict[str, list[str]] = {}
     for name, network in study.networks.items():
         kept = _attempt(problems, lambda network=network: _kept_layers(network))  # type: ignore[misc]
-        found.append(f"network {name}: {len(kept or ())} layers of {network.source}")
+        found.append(f"network {name}: {len(kept or ())} layers of {network.named}")
         known |= {name: kept} if kept else {}
     problems += _unseen(study, known)
     return list(dict.fromkeys(problems)), found
@@ -71,7 +72,7 @@ def layers(study: Study) -> dict[str, list[str]]:
     NetworkError
         A network cannot be found.
     """
-    from neuroalign.networks.text import layer_names
+    from neuroalign.networks.families import layer_names
 
     return {name: list(layer_names(network)) for name, network in study.networks.items()}
 
@@ -132,12 +133,12 @@ def _attempt(problems: list[str], action: Callable[[], T]) -> T | None:
 
 
 def _kept_layers(network: Network) -> list[str]:
-    from neuroalign.networks.text import layer_names
+    from neuroalign.networks.families import layer_names
 
     known = list(layer_names(network))
     if network.layers == "all":
         return known
     for layer in network.layers:
         if layer not in known:
-            raise NetworkError(f"{network.source} has no layer '{layer}': {choices(layer, known)}")
+            raise NetworkError(f"{network.named} has no layer '{layer}': {choices(layer, known)}")
     return list(network.layers)

@@ -10,8 +10,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from neuroalign.config import Network, Section, Study
+from neuroalign.config import Study
+from neuroalign.network_settings import Text
+from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
+from neuroalign.section import Section
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ READS = {
     ),
     "index": Reads(("neuroalign.bids",), _DATASET),
     "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
-    "activations": Reads(("neuroalign.activations", "neuroalign.networks.text"), ("seed",)),
+    "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(
         ("neuroalign.recordings.fmri",),
         ("dataset", "responses"),
@@ -109,11 +112,16 @@ def settings_digest(study: Study, stage: str, network: str | None = None, encode
     return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"
 
 
-def code_digest(stage: str, encoder: str | None = None) -> str:
-    """A short hash of the sources that `stage` runs, with those of an encoder for the stage ``fit``."""
+def code_digest(stage: str, encoder: str | None = None, family: str | None = None) -> str:
+    """A short hash of the sources that `stage` runs.
+
+    Those of an encoder are among them for the stage ``fit``, those of a family of networks for the
+    stage ``activations``.
+    """
     reads = _all_reads(stage, encoder)
     modules = [module for each in reads for module in each.modules]
-    return stage_digest(modules, [pattern for each in reads for pattern in each.files])
+    files = [pattern for each in reads for pattern in each.files]
+    return stage_digest([*modules, *([MODULES[family]] if family else [])], files)
 
 
 def _all_reads(stage: str, encoder: str | None) -> list[Reads]:
@@ -132,7 +140,7 @@ def _hash(section: Section, exclude: set[str] | None = None) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def simulated_network(study: Study) -> Network:
+def simulated_network(study: Study) -> Text:
     """The first network of the config, with only those settings that say what a layer answers.
 
     Parameters
@@ -141,8 +149,8 @@ def simulated_network(study: Study) -> Network:
 
     Returns
     -------
-    Network
+    Text
     """
     first = next(iter(study.networks.values()))
     kept = first.model_dump(include={"source", "revision", "weights", "sha256", "context", "subtokens"})
-    return Network(**kept)
+    return Text(**kept)

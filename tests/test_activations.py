@@ -22,8 +22,8 @@ import neuroalign
 from neuroalign import activations
 from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
-from neuroalign.config import Network
 from neuroalign.errors import DataError
+from neuroalign.network_settings import Text
 from neuroalign.networks.text import TextNetwork, open_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,7 +58,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def settings(source):
-    return Network(source=source, context=3, batch_tokens=32, device="cpu")
+    return Text(source=source, context=3, batch_tokens=32, device="cpu")
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_goes_on_where_it_stopped(settings, items, tmp_path, monkeypatch, caplog
         open_activations(path.parent / "net.zarr.partial" / "net.zarr")
     with caplog.at_level(logging.INFO, "neuroalign"):
         extract(settings, "net", items, path)
-    assert f"goes on at word {3 * CHUNK} of 75" in caplog.text
+    assert f"goes on at item {3 * CHUNK} of 75" in caplog.text
     assert contents(path.parent) == contents(tmp_path / "whole")
     assert open_activations(path).attributes["max_context_truncated"] == 3 * (25 - 16)
 
@@ -220,7 +220,7 @@ def test_killed_process_loses_only_the_chunk_in_flight(settings, items, tmp_path
         import os, signal
         import pandas as pd
         from neuroalign import activations
-        from neuroalign.config import Network
+        from neuroalign.network_settings import Text
 
         activations.ITEMS_PER_CHUNK = {CHUNK}
         whole = activations._Partial._array
@@ -233,7 +233,7 @@ def test_killed_process_loses_only_the_chunk_in_flight(settings, items, tmp_path
             return whole(self, name)
 
         activations._Partial._array = array
-        settings = Network.model_validate_json({settings.model_dump_json()!r})
+        settings = Text.model_validate_json({settings.model_dump_json()!r})
         items = pd.read_parquet({str(tmp_path / "items.parquet")!r})
         activations.extract(settings, "net", items, {str(path)!r})
     """

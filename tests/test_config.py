@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from neuroalign import config, configfile
 from neuroalign.errors import ConfigError
+from neuroalign.network_settings import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,7 +70,6 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         "simulate": config.Simulate,
         "dataset": config.Dataset,
         "stimuli": config.StimulusSource,
-        "networks": config.Network,
         "responses": config.Responses,
         "design": config.Design,
         "ridge": config.Ridge,
@@ -81,7 +81,11 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
     for section, model in sections.items():
         section_text = text.split(f"## `{section}`", 1)[1].split("\n## ", 1)[0]
         check(model, "")
-    assert set(sections) | {"title", "output", "seed", "encoders"} == set(config.Study.model_fields)
+    for family, model in FAMILIES.items():
+        section_text = text.split(f"### `family: {family}`", 1)[1].split("\n##", 1)[0]
+        check(model, "")
+    others = {"title", "output", "seed", "encoders", "networks"}
+    assert set(sections) | others == set(config.Study.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What every family of networks offers to the extraction, whatever it is shown.
 
-A family (text now) is a module with `open_network`, which gives an `OpenNetwork`, and
-`layer_names`, which tells its layers without reading weights. Layers are numbered alike everywhere:
+A family is a module with `open_network`, which gives an `OpenNetwork`, and `layer_names`, which tells
+its layers without reading weights; `families` lists them. Layers are numbered alike everywhere:
 index 0 is the embedding, index k the output of block k, and relative depth is index / last index.
 """
 
@@ -49,6 +49,9 @@ class OpenNetwork(Protocol[W]):
         Number of units of all layers.
     kept : tuple of int
         Indices of the layers asked for, ascending.
+    places : tuple of arrays (n_tokens, n_axes)
+        Where the tokens of every kept layer lie, such as (x, y) in shares of the image; empty where
+        the network keeps no single tokens.
     provenance : dict
         Where the network comes from and how it is read: plain JSON values.
     """
@@ -57,6 +60,7 @@ class OpenNetwork(Protocol[W]):
     depth: tuple[float, ...]
     units: tuple[int, ...]
     kept: tuple[int, ...]
+    places: tuple[np.ndarray, ...]
     provenance: dict[str, Any]
 
     def check_items(self, items: pd.DataFrame) -> None:
@@ -70,6 +74,7 @@ class OpenNetwork(Protocol[W]):
     def run(self, windows: Sequence[W], advance: Callable[[int], object] | None = None) -> list[np.ndarray]:
         """Activations (n_windows, n_units) of every kept layer, in the order of `windows`.
 
+        Where there are `places`, the tokens (n_windows, n_tokens, n_units) of every kept layer follow.
         `advance` is called with the number of windows finished, after every batch.
         """
         ...

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import transformers
 
-from neuroalign.config import Network
 from neuroalign.errors import NetworkError
+from neuroalign.network_settings import Pretrained
 from neuroalign.networks.layers import measure, name_layers, positions, prefix_of
 from neuroalign.networks.sources import Located, weights_digest
 
@@ -118,7 +118,7 @@ def load_tokenizer(located: Located, source: str) -> Any:
     return tokenizer
 
 
-def load(located: Located, settings: Network, seed: int) -> LoadedModel:
+def load(located: Located, settings: Pretrained, seed: int) -> LoadedModel:
     """Read a network's weights, or draw them from the seed, and put it on its device.
 
     Raises

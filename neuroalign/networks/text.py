@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neuroalign.config import Network
 from neuroalign.errors import DataError
+from neuroalign.network_settings import Text
 from neuroalign.networks import pretrained
 from neuroalign.networks.base import Window, kept_layers, relative_depth
 from neuroalign.networks.pretrained import LoadedModel
@@ -50,7 +50,7 @@ class _Encoded:
     word: list[int]
 
 
-def layer_names(settings: Network) -> list[str]:
+def layer_names(settings: Text) -> list[str]:
     """List the module paths of a text network's layers, the embedding first, without reading its weights.
 
     Raises
@@ -62,12 +62,12 @@ def layer_names(settings: Network) -> list[str]:
     return list(pretrained.describe(located, settings.source))
 
 
-def open_network(settings: Network, seed: int = 0) -> TextNetwork:
+def open_network(settings: Text, seed: int = 0) -> TextNetwork:
     """Load a text network and its tokenizer.
 
     Parameters
     ----------
-    settings : config.Network
+    settings : network_settings.Text
     seed : int
         Draws the weights of a random network; pretrained ones do not depend on it.
 
@@ -92,12 +92,12 @@ class TextNetwork:
 
     Parameters
     ----------
-    settings : config.Network
+    settings : network_settings.Text
     tokenizer : transformers.PreTrainedTokenizerFast
     model : LoadedModel
     """
 
-    def __init__(self, settings: Network, tokenizer: Any, model: LoadedModel) -> None:
+    def __init__(self, settings: Text, tokenizer: Any, model: LoadedModel) -> None:
         self.settings = settings
         self.tokenizer = tokenizer
         self.model = model
@@ -105,6 +105,7 @@ class TextNetwork:
         self.depth = relative_depth(model.layers)
         self.units = model.units
         self.kept = kept_layers(settings.layers, model.layers)
+        self.places: tuple[np.ndarray, ...] = ()
         limits = [tokenizer.model_max_length, model.max_tokens or _NO_LIMIT]
         self.max_tokens = min(limits) if min(limits) < _NO_LIMIT else None
         vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12]

@@ -20,8 +20,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuroalign import arrays, layout
-from neuroalign.config import Network, Simulate
+from neuroalign.config import Simulate
 from neuroalign.errors import DataError
+from neuroalign.network_settings import Text
 from neuroalign.networks.text import open_network
 from neuroalign.provenance import stage_digest
 from neuroalign.recordings import planted
@@ -57,7 +58,7 @@ _MADE = (
 def simulate(
     out: str | Path,
     settings: Simulate,
-    network: Network,
+    network: Text,
     seed: int,
     task: str = "story",
     derivatives: str = "derivatives/fmriprep",
@@ -76,7 +77,7 @@ def simulate(
         Folder of the new dataset.
     settings : Simulate
         Listeners, runs, repetition time and noise.
-    network : Network
+    network : Text
         The network whose activations are planted; all its layers take part.
     seed : int
         Everything random follows from it: the same arguments give the same bytes.
@@ -121,7 +122,7 @@ def simulate(
         write_descriptions(study, listeners)
 
 
-def _features(runs: list[Run], network: Network, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _features(runs: list[Run], network: Text, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Whitened components (word, component) of every layer, the runs' words in a row; relative depths."""
     opened = open_network(network.model_copy(update={"layers": "all", "dtype": "float32"}), seed)
     passages = [
@@ -161,7 +162,7 @@ def _write_recordings(
     return np.reshape(ceilings, (len(listeners), len(runs), -1)).mean(axis=1)
 
 
-def _recipe(settings: Simulate, network: Network, seed: int, task: str, derivatives: str) -> dict[str, Any]:
+def _recipe(settings: Simulate, network: Text, seed: int, task: str, derivatives: str) -> dict[str, Any]:
     """All that decides the bytes of the study, as plain JSON."""
     return {
         "Description": "What the simulated study was made from",

@@ -81,15 +81,7 @@ def _networks(evidence: Evidence) -> list[str]:
     for name, network in evidence.study.networks.items():
         layers = evidence.whose(name, evidence.study.encoders[0])
         count = next(iter(layers.values())).sizes["layer"] if layers else 0
-        joined = {"mean": "averaged over a word's sub-tokens", "last": "taken at a word's last sub-token"}
-        source = f"{network.source}{f', revision {network.revision}' if network.revision else ''}"
-        weights = "random" if network.weights == "random" else "pretrained"
-        out.append(
-            f"Every word was shown to the network {name} ({source}, {weights} weights) after up to "
-            f"{network.context} preceding words from {within}, and the activations of {count} layers, "
-            f"{joined[network.subtokens]}, were read with transformers (Wolf 2020) and stored as "
-            f"{network.dtype}."
-        )
+        out.append(network.described(name, count, within))
     return out
 
 

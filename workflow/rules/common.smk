@@ -32,6 +32,11 @@ def network_settings(wildcards):
     return triggers.settings_digest(STUDY, "activations", wildcards.network)
 
 
+def network_code(wildcards):
+    family = STUDY.all_networks()[wildcards.network].family
+    return triggers.code_digest("activations", family=family)
+
+
 def fit_settings(wildcards):
     return triggers.settings_digest(STUDY, "fit", encoder=wildcards.encoder)
 
