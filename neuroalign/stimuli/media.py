@@ -1,0 +1,134 @@
+"""Images by their address: a file, or one of a stack of images in an HDF5 file.
+
+An address (`uri`) is a path, or `PATH::DATASET[NUMBER]` for image NUMBER, from 0, of a stack
+(image, height, width, channel) in an HDF5 file, as NSD's `imgBrick` is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroalign.errors import DataError
+
+MOST_PIXELS = 100_000_000
+"""An image that claims more is refused: it would not fit into memory, or is meant not to."""
+
+_IN_STACK = re.compile(r"(?P<path>.+)::(?P<dataset>[^\[\]]+)\[(?P<number>\d+)\]")
+
+
+def in_stack(path: str | Path, dataset: str, number: int) -> str:
+    """Write the address of one image of a stack.
+
+    >>> in_stack("nsd_stimuli.hdf5", "imgBrick", 7)
+    'nsd_stimuli.hdf5::imgBrick[7]'
+    """
+    return f"{path}::{dataset}[{number}]"
+
+
+def read_image(uri: str) -> np.ndarray:
+    """Read an image as (height, width, 3) uint8, RGB; transparency is laid on white.
+
+    Raises
+    ------
+    DataError
+        There is no such image, or it cannot be read as one.
+    """
+    if place := _IN_STACK.fullmatch(uri):
+        values = _of_stack(uri, Path(place["path"]), place["dataset"], int(place["number"]))
+        return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
+    from PIL import Image
+
+    with _reading(uri), Image.open(uri) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise DataError(f"{uri}: {image.width} × {image.height} pixels; give at most 100 megapixels")
+        if not image.has_transparency_data:
+            return np.asarray(image.convert("RGB"))
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        return np.asarray(Image.alpha_composite(white, over).convert("RGB"))
+
+
+def check_image(uri: str) -> None:
+    """Raise a DataError where there is no such image, judged by its header.
+
+    Raises
+    ------
+    DataError
+    """
+    if place := _IN_STACK.fullmatch(uri):
+        _stack(uri, Path(place["path"]), place["dataset"], int(place["number"]))
+        return
+    from PIL import Image
+
+    with _reading(uri), Image.open(uri):
+        pass
+
+
+def content_digest(uri: str) -> str:
+    """A short hash of what stands at an address: equal images in equal files have equal ones.
+
+    Raises
+    ------
+    DataError
+        There is no such image.
+    """
+    if place := _IN_STACK.fullmatch(uri):
+        content = _of_stack(uri, Path(place["path"]), place["dataset"], int(place["number"])).tobytes()
+    else:
+        with _reading(uri):
+            content = Path(uri).read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _of_stack(uri: str, path: Path, name: str, number: int) -> np.ndarray:
+    """One image (height, width, 1 or 3) of a stack."""
+    stack = _stack(uri, path, name, number)
+    with _reading(uri):
+        values = np.asarray(stack[number])
+    return values[..., None] if values.ndim == 2 else values
+
+
+def _stack(uri: str, path: Path, name: str, number: int) -> Any:
+    with _reading(uri):
+        state = path.stat()
+        file = _open_stack(path, state.st_mtime_ns, state.st_size)
+    stack = file.get(name)
+    if stack is None or not hasattr(stack, "shape"):
+        raise DataError(f"{path}: no dataset '{name}'; it holds {', '.join(file) or 'nothing'}")
+    shape = stack.shape
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or stack.dtype != np.uint8:
+        raise DataError(
+            f"{path}: '{name}' is {stack.dtype} {shape}; expected uint8 (image, height, width, 3)"
+        )
+    if number >= len(stack):
+        raise DataError(f"{path}: image {number} of '{name}', which holds {len(stack)}; numbers begin at 0")
+    return stack
+
+
+@lru_cache(maxsize=4)
+def _open_stack(path: Path, _modified: int, _size: int) -> Any:
+    import h5py
+
+    return h5py.File(path, "r")
+
+
+@contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """Turn whatever a reader makes of a damaged file into one line."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{uri}: no such file; add it or correct the events") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(f"{uri}: not an image that can be read ({reason})") from None
