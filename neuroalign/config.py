@@ -70,8 +70,9 @@ class Dataset(Section):
 
 
 class StimulusSource(Section):
-    """Where the words and their times come from."""
+    """Where the stimuli and their times come from."""
 
+    modality: Literal["text", "image"] = Field("text", description="what was shown: words or images")
     source: Literal["events", "textgrid", "table"] = Field(
         "events", description="BIDS events.tsv, a Praat TextGrid, or a TSV with onset and word"
     )
@@ -80,11 +81,17 @@ class StimulusSource(Section):
         description="for textgrid and table: file relative to the dataset; "
         "may hold {subject}, {session}, {task}, {run}",
     )
-    word_column: str = Field("word", description="column that holds the word")
+    column: str | None = Field(
+        None,
+        description="column that holds the word, or the file of the image; word and stim_file by default",
+    )
+    root: str = Field(
+        "stimuli", description="folder of the images that the column names, relative to the dataset"
+    )
     tier: str = Field("word", description="TextGrid tier that holds the words")
     offset_s: float = Field(0.0, description="stimulus time of the first volume, subtracted from onsets")
     skip: tuple[str, ...] = Field(
-        ("", "n/a", "sp", "sil", "<p>"), description="labels that mark silence, not words"
+        ("", "n/a", "sp", "sil", "<p>"), description="labels that mark silence or rest, not stimuli"
     )
     passage: Literal["sentence", "run", "task"] = Field(
         "run", description="context never reaches beyond this: a sentence, a run, or the whole task"
@@ -94,7 +101,19 @@ class StimulusSource(Section):
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
             raise ValueError("'path' goes with source textgrid or table, and only with those")
+        if self.modality == "image" and self.source == "textgrid":
+            raise ValueError("a TextGrid holds words, no images; set source: events, or modality: text")
         return self
+
+    @property
+    def named(self) -> str:
+        """The column that holds the stimulus."""
+        return self.column or {"text": "word", "image": "stim_file"}[self.modality]
+
+    @property
+    def noun(self) -> str:
+        """What a stimulus is called."""
+        return {"text": "word", "image": "image"}[self.modality]
 
 
 class Responses(Section):

@@ -81,6 +81,7 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign import bids
     from neuroalign.recordings.check import problems as recording_problems
     from neuroalign.stimuli.events import read_stimuli
+    from neuroalign.stimuli.media import check_image
 
     data = study.dataset
     table = _attempt(problems, lambda: bids.index_dataset(data.path, data.derivatives, data.task))
@@ -89,8 +90,10 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     problems += recording_problems(study, table)
     if problems:
         return []
-    stimuli = _attempt(problems, lambda: read_stimuli(table, data, study.stimuli, study.subjects()))
-    words = [] if stimuli is None else [f"words: {len(stimuli[0])}, heard {len(stimuli[1])} times in all"]
+    asked = study.stimuli
+    stimuli = _attempt(problems, lambda: read_stimuli(table, data, asked, study.subjects(), check_image))
+    shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"
+    words = [f"{asked.noun}s: {shown}"] if shown else []
     return _recorded(study, table) + words
 
 

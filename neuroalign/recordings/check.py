@@ -16,7 +16,7 @@ from neuroalign.recordings.files import Recording, find_recordings
 from neuroalign.recordings.fmri import open_source
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
-from neuroalign.stimuli.events import read_words, words_path
+from neuroalign.stimuli.events import events_path, read_run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -147,14 +147,14 @@ def _average_problems(sampled: dict[str, list[tuple[str, float]]]) -> Iterator[s
 def _stimulus_problems(index: pd.DataFrame, study: Study, recording: Recording) -> list[str]:
     lines: list[str] = []
     run = recording.run
-    words = _try(lines, read_words, index, study.dataset, study.stimuli, run)
+    words = _try(lines, read_run, index, study.dataset, study.stimuli, run)
     tr = next(
         (value for value in (study.responses.tr, *recording.sidecar_tr) if value and np.isfinite(value)), None
     )
     volumes = min(recording.n_volumes)
     if words is None or tr is None or not np.isfinite(volumes):
         return lines
-    source = words_path(index, study.dataset, study.stimuli, run)
+    source = events_path(index, study.dataset, study.stimuli, run)
     end, last = recording.start_time_s + volumes * tr, words["onset"].max()
     if last >= end:
         lines.append(
