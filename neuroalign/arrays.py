@@ -154,7 +154,7 @@ def target_coordinates(dataset: xr.Dataset) -> dict[str, Any]:
     return {name: dataset[name] for name in TARGET_COORDINATES if name in dataset.coords}
 
 
-PLACE_ATTRIBUTES = ("subject", "task", "kind", "space", "tr", "affine", "shape", "vertices")
+PLACE_ATTRIBUTES = ("subject", "task", "kind", "space", "samples", "tr", "affine", "shape", "vertices")
 
 
 def place_attributes(dataset: xr.Dataset) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from neuroalign.errors import ConfigError
+from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
 from neuroalign.network_settings import AnyNetwork, Network
 from neuroalign.section import Section
@@ -136,6 +136,9 @@ class Responses(Section):
     tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
     confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")
     high_pass_hz: float | None = Field(0.01, gt=0, description="cosine drift removal, Hz; null for none")
+    samples: Literal["time", "trials"] = Field(
+        "time", description="what a volume is: a moment of a time series, or the response to one stimulus"
+    )
     standardize: bool = Field(True, description="z-score every target within each run")
     trim_s: tuple[Seconds, Seconds] = Field(
         (0.0, 0.0), description="seconds dropped at start and end of a run"
@@ -156,13 +159,25 @@ class Nuisance(Section):
         "tail of a response to word rate is not credited to the network",
     )
     columns: tuple[str, ...] = Field((), description="columns of the confounds file, by name or pattern")
+    networks: tuple[Name, ...] = Field(
+        (), description="networks whose features are nuisance, such as a handmade one; not fitted themselves"
+    )
+
+    @property
+    def asked(self) -> bool:
+        """Whether there are nuisance features."""
+        return bool(self.word_rate or self.columns or self.networks)
 
 
 class Folds(Section):
     """What is held out for testing."""
 
-    by: Literal["run", "block"] = Field("run", description="whole runs, or contiguous blocks within runs")
-    n: int | None = Field(None, ge=2, description="number of folds; for runs: one per run when left out")
+    by: Literal["run", "block", "item"] = Field(
+        "run", description="whole runs, contiguous blocks within runs, or whole items of trials"
+    )
+    n: int | None = Field(
+        None, ge=2, description="number of folds; when left out one per run, or five of blocks or items"
+    )
     gap_s: Seconds = Field(0.0, description="seconds dropped on both sides of a held-out block")
     shared_items: Literal["refuse", "allow"] = Field(
         "refuse", description="what to do when one stimulus stands in training and in test data"
@@ -178,6 +193,9 @@ class Design(Section):
     filter: bool = Field(True, description="remove the same drifts from the features as from the responses")
     nuisance: Nuisance = Nuisance()
     folds: Folds = Folds()
+    repeats: Literal["each", "average"] = Field(
+        "each", description="trials of one item: fitted one by one, or their mean"
+    )
 
     @model_validator(mode="after")
     def _gap_covers_delays(self) -> Design:
@@ -248,6 +266,9 @@ class Ceiling(Section):
     method: Literal["auto", "subjects", "repeats", "none"] = Field(
         "auto", description="leave-one-subject-out, repeated runs, or whichever the data allow"
     )
+    repeats: Literal["signal_power", "nsd"] = Field(
+        "signal_power", description="how repeated trials give it: analysis of variance, or NSD's formula"
+    )
     bootstraps: int = Field(500, ge=50)
     block_s: float = Field(30.0, gt=0, description="seconds per bootstrap block")
     confidence: float = Field(0.95, gt=0.5, lt=1)
@@ -256,7 +277,9 @@ class Ceiling(Section):
 class Inference(Section):
     """Which targets are predicted better than chance."""
 
-    method: Literal["circular_shift", "block"] = Field("circular_shift")
+    method: Literal["circular_shift", "block"] = Field(
+        "circular_shift", description="how time series are moved in the null; trials always change items"
+    )
     permutations: int = Field(2000, ge=99)
     block_s: float = Field(20.0, gt=0, description="seconds per permuted block (block)")
     level: float = Field(0.05, gt=0, lt=0.5, description="error rate")
@@ -299,6 +322,52 @@ class Study(Section):
                 return {**raw, "dataset": {**raw["dataset"], "subjects": labels}}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_have_items(cls, raw: Any) -> Any:
+        """Trials are held out by item, and have no word rate, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
+            return raw
+        design = raw.get("design", {})
+        if raw["responses"].get("samples") != "trials" or not isinstance(design, dict):
+            return raw
+        folds, nuisance = design.get("folds", {}), design.get("nuisance", {})
+        if isinstance(folds, dict) and isinstance(nuisance, dict):
+            given = {"folds": {"by": "item", **folds}, "nuisance": {"word_rate": False, **nuisance}}
+            return {**raw, "design": {**design, **given}}
+        return raw
+
+    @model_validator(mode="after")
+    def _design_fits_the_samples(self) -> Study:
+        """What only a time series, or only trials have, is not asked of the other."""
+        design = self.design
+        if self.responses.samples == "time":
+            asked = {"folds.by: item": design.folds.by == "item", "repeats": design.repeats == "average"}
+            remedy = "goes with responses.samples: trials; leave it out of a time series"
+        else:
+            given = design.model_fields_set & {"resample", "delays", "lanczos_window", "filter"}
+            asked = {
+                **{name: True for name in sorted(given)},
+                "folds.by: block": design.folds.by == "block",
+                "nuisance.word_rate": design.nuisance.word_rate,
+                "nuisance.columns": bool(design.nuisance.columns),
+            }
+            remedy = "goes with a time series; leave it out, since responses.samples is trials"
+        for name, set_ in asked.items():
+            if set_:
+                raise ValueError(f"design.{name} {remedy}")
+        return self
+
+    @model_validator(mode="after")
+    def _nuisance_networks_are_there(self) -> Study:
+        nuisance = self.design.nuisance.networks
+        for name in nuisance:
+            if name not in self.networks:
+                raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, self.networks)}")
+        if set(nuisance) == set(self.networks):
+            raise ValueError("design.nuisance.networks: all networks are nuisance; leave one to be fitted")
+        return self
+
     @model_validator(mode="after")
     def _names_do_not_collide(self) -> Study:
         for name, network in self.networks.items():
@@ -316,7 +385,7 @@ class Study(Section):
             if encoder in self.encoders[:place]:
                 raise ValueError(f"encoders names '{encoder}' twice; name each once")
         nuisance = self.design.nuisance
-        if "banded_ridge" in self.encoders and not (nuisance.word_rate or nuisance.columns):
+        if "banded_ridge" in self.encoders and not nuisance.asked:
             raise ValueError(
                 "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
                 "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
@@ -341,13 +410,21 @@ class Study(Section):
         return self
 
     def all_networks(self) -> dict[str, Network]:
-        """The networks asked for, and the untrained twin of each that wants one."""
+        """The networks asked for, and the untrained twin of each that wants one.
+
+        Networks that are nuisance stand among them, without a twin.
+        """
         found: dict[str, Network] = {}
         for name, network in self.networks.items():
             found[name] = network
-            if twin := network.twin():
+            if (twin := network.twin()) and name not in self.design.nuisance.networks:
                 found[twin_name(name)] = twin
         return found
+
+    def fitted_networks(self) -> dict[str, Network]:
+        """All networks but those that are nuisance."""
+        nuisance = self.design.nuisance.networks
+        return {name: network for name, network in self.all_networks().items() if name not in nuisance}
 
     def subjects(self) -> list[str]:
         """Subject labels, from the config or from the folders of the dataset."""

@@ -34,6 +34,7 @@ def evaluate_attention(
     encoder: FoldAttention,
     partial: Path,
     fingerprint: str,
+    beside: Sequence[Activations] = (),
 ) -> dict[str, tuple[xr.Dataset, xr.Dataset]]:
     """Score cross-attention to a network's layers for one subject, or for several that share one network.
 
@@ -49,6 +50,8 @@ def evaluate_attention(
         whoever writes the result removes it after that.
     fingerprint : str
         What they were made from; those of another fingerprint are made anew.
+    beside : sequence of Activations
+        Networks whose features are nuisance.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def evaluate_attention(
     """
     values, window_s = read_layers(encoder.settings.layers, activations), encoder.settings.window_s
     listeners = {
-        name: Listener.of(*given, activations, values, design, window_s) for name, given in people.items()
+        name: Listener.of(*given, activations, values, design, window_s, beside)
+        for name, given in people.items()
     }
     fitted = {name: each for name, each in listeners.items() if each.observed.shape[1]}
     check_together(fitted, refuse=design.folds.shared_items == "refuse")

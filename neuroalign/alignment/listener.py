@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,15 +58,15 @@ class Listener:
         layers: Mapping[str, np.ndarray],
         design: Design,
         window_s: float,
+        beside: Sequence[Activations] = (),
     ) -> Listener:
         """Place a subject's words and folds; see `evaluate_attention` and `read_layers`."""
         valid = responses["valid"].values
-        placed = design_subject(responses, events, design)
+        placed = design_subject(responses, events, design, beside)
         lag = max(placed.lag, window_s)
         folds, warnings = held_out(responses, events, activations, design, lag)
         tokens = words_before(responses, events, layers, window_s)
-        runs, times = responses["run"].values.astype(str), responses["time_s"].values
-        sample, seen = sample_of_event(events, runs, times), inputs(events, activations)
+        sample, seen = sample_of_event(events, responses), inputs(events, activations)
         shown = [sides(fold, sample, seen) for fold in folds]
         observed = responses["response"].values[:, valid]
         cut = float(responses.attrs.get("high_pass_hz", 0.0)) if design.filter else 0.0

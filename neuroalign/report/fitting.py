@@ -12,7 +12,7 @@ def fitting(evidence: Evidence) -> list[str]:
     study = evidence.study
     grid = study.ridge.alphas
     spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
-    beside = study.design.nuisance.word_rate or study.design.nuisance.columns
+    beside = study.design.nuisance.asked
     features = "its word features and the nuisance features" if beside else "its word features"
     used = [float(a) for d in evidence.summaries.values() if "alpha" in d for a in d["alpha"].values[[0, -1]]]
     widened = ""
@@ -70,7 +70,7 @@ def _attention(study: Study) -> list[str]:
         "prototype": "prototypes that all targets share ask, and every target mixes what they are answered",
     }[given.queries]
     first = ""
-    if study.design.nuisance.word_rate or study.design.nuisance.columns:
+    if study.design.nuisance.asked:
         first = (
             "Nuisance features were fitted first by ridge regression within the training samples; "
             "cross-attention learned what they left, and the prediction was the sum of both. "

@@ -30,7 +30,16 @@ def test_items_and_events(tree):
     assert list(items["text"]) == list(tree.words)
     assert list(items["sentence"]) == [0, 0, 0, 1, 1, 1, 1, 1, 1]
     assert (items["item"] == items["position"]).all()
-    assert list(events.columns) == ["subject", "session", "task", "run", "onset", "duration", "item", "content"]
+    assert list(events.columns) == [
+        "subject",
+        "session",
+        "task",
+        "run",
+        "onset",
+        "duration",
+        "item",
+        "content",
+    ]
     assert list(events["onset"]) == [2.0 * word - 1.0 for word in range(9)]
     assert set(events["run"]) == {"run-1"}
     assert {str(items[name].dtype) for name in ("item", "passage", "position", "sentence")} == {"int64"}
