@@ -108,6 +108,22 @@ def read_words(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, ru
     return words
 
 
+def count_events(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> int:
+    """Count the events of a run that are stimuli: those that `source.skip` does not name.
+
+    Raises
+    ------
+    DataError
+        There is no table of events, or it cannot be read.
+    """
+    if source.source == "textgrid":
+        return len(read_words(index, dataset, source, run))
+    table = read_tsv(words_path(index, dataset, source, run))
+    if source.word_column in table:
+        table = table[~table[source.word_column].str.strip().isin([*source.skip, ""])]
+    return len(table)
+
+
 def words_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> Path:
     """Find the file that holds the words of a run.
 
