@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
 from neuroalign.network_settings import AnyNetwork, Network
+from neuroalign.response_settings import Responses as Responses
 from neuroalign.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
@@ -114,38 +115,6 @@ class StimulusSource(Section):
     def noun(self) -> str:
         """What a stimulus is called."""
         return {"text": "word", "image": "image"}[self.modality]
-
-
-class Responses(Section):
-    """Which recordings to predict, and how they are cleaned."""
-
-    kind: Literal["surface", "volume", "parcels"]
-    space: str | None = Field(None, description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym")
-    entities: dict[str, str] = Field(
-        default_factory=dict,
-        description="further BIDS entities that the files must carry, e.g. desc: preproc",
-    )
-    mask: str | None = Field(
-        None,
-        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected",
-    )
-    regions: str | None = Field(
-        None,
-        description="label file relative to the dataset ({hemi} for GIFTI): regions in the report",
-    )
-    tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
-    confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")
-    high_pass_hz: float | None = Field(0.01, gt=0, description="cosine drift removal, Hz; null for none")
-    samples: Literal["time", "trials"] = Field(
-        "time", description="what a volume is: a moment of a time series, or the response to one stimulus"
-    )
-    standardize: bool = Field(True, description="z-score every target within each run")
-    trim_s: tuple[Seconds, Seconds] = Field(
-        (0.0, 0.0), description="seconds dropped at start and end of a run"
-    )
-    average: bool = Field(
-        False, description="also fit the mean of all subjects' responses, as subject 'average'"
-    )
 
 
 class Nuisance(Section):

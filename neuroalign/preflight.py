@@ -84,7 +84,7 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign.stimuli.media import check_image
 
     data = study.dataset
-    table = _attempt(problems, lambda: bids.index_dataset(data.path, data.derivatives, data.task))
+    table = _attempt(problems, lambda: bids.index_study(study))
     if table is None:
         return []
     problems += recording_problems(study, table)

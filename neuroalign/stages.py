@@ -107,8 +107,7 @@ def index(study: Study) -> None:
     """List the files of the dataset, once for all stages."""
     from neuroalign import arrays, bids
 
-    data = study.dataset
-    arrays.save_table(bids.index_dataset(data.path, data.derivatives, data.task), _path(study, layout.INDEX))
+    arrays.save_table(bids.index_study(study), _path(study, layout.INDEX))
 
 
 def stimuli(study: Study) -> None:

@@ -45,7 +45,9 @@ READS = {
     "simulate": Reads(
         ("neuroalign.recordings.simulated",), ("simulate", "seed", *_DATASET), files=("recordings/*.txt",)
     ),
-    "index": Reads(("neuroalign.bids",), _DATASET),
+    "index": Reads(
+        ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
+    ),
     "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(

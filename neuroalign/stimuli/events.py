@@ -132,6 +132,22 @@ def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run:
     return words
 
 
+def count_events(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> int:
+    """Count the events of a run that are stimuli: those that `source.skip` does not name.
+
+    Raises
+    ------
+    DataError
+        There is no table of events, or it cannot be read.
+    """
+    if source.source == "textgrid":
+        return len(read_run(index, dataset, source, run))
+    table = read_tsv(events_path(index, dataset, source, run))
+    if source.named in table:
+        table = table[~table[source.named].str.strip().isin([*source.skip, ""])]
+    return len(table)
+
+
 def events_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> Path:
     """Find the file that holds the stimuli of a run.
 
@@ -207,12 +223,12 @@ def _entities(run: bids.Run) -> dict[str, str]:
     return {"sub": run.subject, "ses": run.session, "task": run.task, "run": run.run_entity}
 
 
-def _read_table(path: Path, word_column: str) -> pd.DataFrame:
+def _read_table(path: Path, named: str) -> pd.DataFrame:
     table = read_tsv(path)
-    for column, setting in (("onset", ""), (word_column, "set stimuli.column: ")):
+    for column, setting in (("onset", ""), (named, "set stimuli.column: ")):
         if column not in table:
             raise DataError(f"{path}: no column '{column}'; {setting}{choices(column, table.columns)}")
-    words = pd.DataFrame({"word": table[word_column].map(_unquote)})
+    words = pd.DataFrame({"word": table[named].map(_unquote)})
     for column in ("onset", "duration"):
         text = table[column].str.strip() if column in table else pd.Series("n/a", table.index)
         given = ~text.isin(["", "n/a"])
@@ -223,7 +239,7 @@ def _read_table(path: Path, word_column: str) -> pd.DataFrame:
                 f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a number; give seconds"
             )
         words[column] = numbers.astype(float)
-    if "sentence" in table and word_column != "sentence":
+    if "sentence" in table and named != "sentence":
         words["sentence"] = table["sentence"]
     return words
 
