@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from neuroalign.errors import ConfigError
 from neuroalign.layout import NUISANCE
-from neuroalign.network_settings import AnyNetwork, Network
+from neuroalign.network_settings import AnyNetwork, Network, expanded
 from neuroalign.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
@@ -55,11 +54,7 @@ class Dataset(Section):
     @field_validator("path", "derivatives")
     @classmethod
     def _expand(cls, value: str) -> str:
-        expanded = os.path.expanduser(os.path.expandvars(value))
-        unset = re.search(r"\$\{?(\w+)", expanded)
-        if unset:
-            raise ValueError(f"the environment variable {unset[1]} is not set; export it or write the path")
-        return expanded
+        return expanded(value)
 
     @field_validator("subjects", "runs", mode="before")
     @classmethod
