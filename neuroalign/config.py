@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,9 +15,10 @@ from pydantic import Field, field_validator, model_validator
 
 from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
-from neuroalign.network_settings import AnyNetwork, Network
+from neuroalign.network_settings import AnyNetwork, Network, expanded
 from neuroalign.response_settings import Responses as Responses
 from neuroalign.section import Section
+from neuroalign.simulation_settings import AnySimulation, Simulate
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 """A BIDS label: letters and digits only, since it becomes part of file names."""
@@ -28,17 +28,6 @@ Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
 
 STACKED = ("ridge", "cross_attention")
 """What the encoder `stack` mixes."""
-
-
-class Simulate(Section):
-    """Make a study with a known truth before reading it back (leave out for real data)."""
-
-    subjects: int = Field(3, ge=1, le=99, description="number of simulated listeners")
-    runs: int = Field(4, ge=2, le=4, description="runs, one part of the story each")
-    tr: float = Field(2.0, gt=0.2, le=5, description="repetition time in seconds")
-    noise: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.8, 1.0, 1.3), min_length=1, description="noise of each subject, relative to the signal, cycled"
-    )
 
 
 class Dataset(Section):
@@ -56,11 +45,7 @@ class Dataset(Section):
     @field_validator("path", "derivatives")
     @classmethod
     def _expand(cls, value: str) -> str:
-        expanded = os.path.expanduser(os.path.expandvars(value))
-        unset = re.search(r"\$\{?(\w+)", expanded)
-        if unset:
-            raise ValueError(f"the environment variable {unset[1]} is not set; export it or write the path")
-        return expanded
+        return expanded(value)
 
     @field_validator("subjects", "runs", mode="before")
     @classmethod
@@ -263,7 +248,9 @@ class Study(Section):
     title: str = "neuroalign study"
     output: str = Field("results", description="folder for everything that is made")
     seed: int = Field(0, ge=0, lt=2**32)
-    simulate: Simulate | None = None
+    simulate: AnySimulation | None = Field(
+        None, description="make a study with a known truth before reading it back (leave out for real data)"
+    )
     dataset: Dataset
     stimuli: StimulusSource = StimulusSource()
     networks: dict[Name, AnyNetwork] = Field(min_length=1)
@@ -346,6 +333,23 @@ class Study(Section):
                 raise ValueError(
                     f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _the_first_network_can_be_planted(self) -> Study:
+        if self.simulate is None:
+            return self
+        name, network = next(iter(self.networks.items()))
+        if self.simulate.kind == "story" and network.family != "text":
+            raise ValueError(
+                f"simulate: the first network, '{name}', is planted in listeners of a story, but its family "
+                f"is '{network.family}'; put one of family 'text' first"
+            )
+        if self.simulate.kind == "images" and not getattr(network, "tokens", False):
+            raise ValueError(
+                f"simulate: the first network, '{name}', is planted place by place in people who look at "
+                "images, but keeps no places; put one of images first and set tokens: true"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,13 @@ from neuroalign.config import Study
 from neuroalign.errors import ConfigError, choices
 from neuroalign.network_settings import FAMILIES
 from neuroalign.section import Section
+from neuroalign.simulation_settings import SIMULATIONS
+
+_KINDS: dict[str, tuple[int, str, Mapping[str, type[Section]]]] = {
+    "networks": (2, "family", FAMILIES),
+    "simulate": (1, "kind", SIMULATIONS),
+}
+"""Sections of several kinds: where the kind stands in a location, the key that says it, and what there is."""
 
 
 def load(path: str | Path) -> Study:
@@ -69,7 +77,8 @@ def _explain(item: Any) -> str:
         return f"unknown key '{where}': {choices(item['loc'][-1], known)}"
     if item["type"] == "union_tag_invalid":
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
-        return f"{where}.family is {item['ctx']['tag']!r}: {choices(item['ctx']['tag'], allowed)}"
+        key = _KINDS[item["loc"][0]][1]
+        return f"{where}.{key} is {item['ctx']['tag']!r}: {choices(item['ctx']['tag'], allowed)}"
     if item["type"] == "missing":
         return f"'{where}' is missing"
     message = item["msg"].removeprefix("Value error, ")
@@ -86,16 +95,22 @@ def _keys_of(location: tuple[Any, ...]) -> list[Any]:
     return [
         part
         for place, part in enumerate(location)
-        if part != "all" and not str(part).startswith("tuple[") and not (place == 2 and part in FAMILIES)
+        if part != "all" and not str(part).startswith("tuple[") and _kind_at(location, place) is None
     ]
+
+
+def _kind_at(location: tuple[Any, ...], place: int) -> type[Section] | None:
+    """The section of the kind that stands in a location at `place`, if it is one."""
+    at, _, kinds = _KINDS.get(location[0], (0, "", {}))
+    return kinds.get(location[place]) if place == at else None
 
 
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     """The keys that the section at `location` knows."""
     model: Any = Study
     for place, part in enumerate(location):
-        if place == 2 and part in FAMILIES:
-            model = FAMILIES[part]
+        if kind := _kind_at(location, place):
+            model = kind
             continue
         field = getattr(model, "model_fields", {}).get(part)
         candidates = (

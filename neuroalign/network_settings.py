@@ -5,9 +5,11 @@ A family is a module below `networks`; `networks.families` knows which.
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from neuroalign.section import Section
 
@@ -102,8 +104,123 @@ class Text(Pretrained):
         )
 
 
-FAMILIES: dict[str, type[Network]] = {"text": Text}
+IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
+TEXT_FEATURES = ("word_length", "surprisal")
+
+
+class Handmade(Network):
+    """Features that somebody thought of, computed from the stimuli: one layer for each set of them."""
+
+    family: Literal["handmade"] = "handmade"
+    features: Annotated[
+        tuple[Literal["luminance", "contrast", "colour", "gabor", "word_length", "surprisal"], ...],
+        Field(min_length=1, description="sets of features, all of images or all of words"),
+    ]
+    tokens: bool = Field(False, description="also keep the features of every place in the image")
+    grid: int = Field(8, ge=1, le=16, description="places along each side of the image")
+    model: str | None = Field(None, description="causal language model of surprisal: as `source` of text")
+    revision: str | None = Field(None, description="hub revision of that model")
+    context: int = Field(32, ge=0, description="words that surprisal takes into account")
+    device: Device = Field("auto", description="where that model runs")
+
+    @model_validator(mode="after")
+    def _one_modality(self) -> Handmade:
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("'features' names one twice; name each once")
+        if self.of_words and not set(self.features) <= set(TEXT_FEATURES):
+            raise ValueError(
+                f"'features' mixes those of words ({', '.join(TEXT_FEATURES)}) with those of images "
+                f"({', '.join(IMAGE_FEATURES)}); make two networks of them"
+            )
+        if self.of_words and self.tokens:
+            raise ValueError("'tokens' goes with features of images; a word has no places")
+        if ("surprisal" in self.features) != (self.model is not None):
+            raise ValueError("'model' goes with the feature surprisal, and only with that; name both or none")
+        if self.model is None and self.revision is not None:
+            raise ValueError("'revision' is that of 'model', which is not given; drop it")
+        return self
+
+    @property
+    def of_words(self) -> bool:
+        """Whether the features are those of words, not of images."""
+        return bool(set(self.features) & set(TEXT_FEATURES))
+
+    @property
+    def named(self) -> str:
+        """The features."""
+        return f"handmade {', '.join(self.features)}"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The model behind surprisal, or the places in the image."""
+        if self.model is not None:
+            return (f"surprisal by {self.model}", f"context {self.context} words")
+        return () if self.of_words else (f"{self.grid} × {self.grid} places",)
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """The features and what they were computed from."""
+        what = ", ".join(self.features).replace("_", " ")
+        if self.of_words:
+            surprisal = (
+                f"; surprisal is that of {self.model} after up to {self.context} words from {within}"
+                if self.model is not None
+                else ""
+            )
+            return f"The handmade features {name} of every word are its {what}{surprisal}."
+        where = f" at {self.grid} × {self.grid} places" if self.tokens or "gabor" in self.features else ""
+        return f"The handmade features {name} of every image are its {what}{where}."
+
+
+class Features(Network):
+    """Features made elsewhere: one array, a row for every stimulus, as a network with one layer."""
+
+    family: Literal["features"] = "features"
+    path: str = Field(description="npy, npz, tsv, HDF5 or Zarr array (item, unit); ${VARIABLES} are expanded")
+    dataset: str | None = Field(None, description="name of the array inside npz, HDF5 or Zarr")
+    items: str = Field(description="TSV whose column `item` names the stimulus of every row of the array")
+
+    @field_validator("path", "items")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return expanded(value)
+
+    @property
+    def named(self) -> str:
+        """The file, and the array in it."""
+        return self.path + (f"::{self.dataset}" if self.dataset else "")
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Where the features come from."""
+        return f"The features {name} of every stimulus were taken as they are from {self.named}."
+
+
+def expanded(path: str) -> str:
+    """A path with `~` and ${VARIABLES} filled in.
+
+    Raises
+    ------
+    ValueError
+        A variable is not set.
+    """
+    filled = os.path.expanduser(os.path.expandvars(path))
+    unset = re.search(r"\$\{?(\w+)", filled)
+    if unset:
+        raise ValueError(f"the environment variable {unset[1]} is not set; export it or write the path")
+    return filled
+
+
+FAMILIES: dict[str, type[Network]] = {"text": Text, "handmade": Handmade, "features": Features}
 """The section of every family, by its name."""
 
-AnyNetwork = Text
+
+def _family(raw: Any) -> str:
+    return str(raw.get("family", "text") if isinstance(raw, dict) else getattr(raw, "family", "text"))
+
+
+AnyNetwork = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[Handmade, Tag("handmade")]
+    | Annotated[Features, Tag("features")],
+    Discriminator(_family),
+]
 """A network of any family."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from neuroalign import layout
-from neuroalign.config import STACKED, Simulate, Study
+from neuroalign.config import STACKED, Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
@@ -91,11 +91,15 @@ def demonstration(out: str) -> Study:
 
 def simulate(study: Study) -> None:
     """Make a BIDS dataset with a known truth."""
-    from neuroalign.recordings.simulated import simulate as make
+    if study.simulate is None:
+        raise ConfigError(
+            "simulate: the config has no such section; write one, or leave the data as they are"
+        )
+    from neuroalign.recordings.simulations import simulate as make
 
     make(
         Path(study.dataset.path),
-        study.simulate or Simulate(),
+        study.simulate,
         simulated_network(study),
         study.seed,
         study.dataset.task,

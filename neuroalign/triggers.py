@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from neuroalign.config import Study
-from neuroalign.network_settings import Text
+from neuroalign.network_settings import Network
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
 from neuroalign.section import Section
@@ -39,12 +39,13 @@ class Reads:
     files: tuple[str, ...] = ()
 
 
+_NO_ANSWER = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
+"""Settings of networks that say which answers are kept and how they are computed, not what they are."""
+
 _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 
 READS = {
-    "simulate": Reads(
-        ("neuroalign.recordings.simulated",), ("simulate", "seed", *_DATASET), files=("recordings/*.txt",)
-    ),
+    "simulate": Reads(("neuroalign.recordings.simulations",), ("simulate", "seed", *_DATASET)),
     "index": Reads(
         ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
     ),
@@ -78,6 +79,12 @@ FITS_WITH = {
 }
 """Encoder → what the stage `fit` reads more where it fits that one: a change of one encoder leaves the
 scores of the others alone."""
+
+SIMULATES_WITH = {
+    "story": Reads(("neuroalign.recordings.simulated_story",), files=("recordings/*.txt",)),
+    "images": Reads(("neuroalign.recordings.simulated_images",), files=("recordings/small_vit/*",)),
+}
+"""Kind of simulated study → what the stage `simulate` reads more where it makes that one."""
 
 BY_LAYER = ("ridge", "banded_ridge")
 """Encoders that fit and score every layer by itself."""
@@ -114,13 +121,15 @@ def settings_digest(study: Study, stage: str, network: str | None = None, encode
     return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"
 
 
-def code_digest(stage: str, encoder: str | None = None, family: str | None = None) -> str:
+def code_digest(
+    stage: str, encoder: str | None = None, family: str | None = None, kind: str | None = None
+) -> str:
     """A short hash of the sources that `stage` runs.
 
     Those of an encoder are among them for the stage ``fit``, those of a family of networks for the
-    stage ``activations``.
+    stage ``activations``, those of a kind of study, and of the family that is planted, for ``simulate``.
     """
-    reads = _all_reads(stage, encoder)
+    reads = [*_all_reads(stage, encoder), *([SIMULATES_WITH[kind]] if kind else [])]
     modules = [module for each in reads for module in each.modules]
     files = [pattern for each in reads for pattern in each.files]
     return stage_digest([*modules, *([MODULES[family]] if family else [])], files)
@@ -142,7 +151,7 @@ def _hash(section: Section, exclude: set[str] | None = None) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def simulated_network(study: Study) -> Text:
+def simulated_network(study: Study) -> Network:
     """The first network of the config, with only those settings that say what a layer answers.
 
     Parameters
@@ -151,8 +160,8 @@ def simulated_network(study: Study) -> Text:
 
     Returns
     -------
-    Text
+    Network
     """
     first = next(iter(study.networks.values()))
-    kept = first.model_dump(include={"source", "revision", "weights", "sha256", "context", "subtokens"})
-    return Text(**kept)
+    fields = type(first).model_fields
+    return first.model_copy(update={key: fields[key].default for key in _NO_ANSWER if key in fields})

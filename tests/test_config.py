@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from neuroalign import config, configfile
 from neuroalign.errors import ConfigError
 from neuroalign.network_settings import FAMILIES
+from neuroalign.simulation_settings import SIMULATIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +68,6 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
             assert (row[1] == "*required*") == field.is_required(), prefix + name
 
     sections = {
-        "simulate": config.Simulate,
         "dataset": config.Dataset,
         "stimuli": config.StimulusSource,
         "responses": config.Responses,
@@ -84,7 +84,10 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
     for family, model in FAMILIES.items():
         section_text = text.split(f"### `family: {family}`", 1)[1].split("\n##", 1)[0]
         check(model, "")
-    others = {"title", "output", "seed", "encoders", "networks"}
+    for kind, model in SIMULATIONS.items():
+        section_text = text.split(f"### `kind: {kind}`", 1)[1].split("\n##", 1)[0]
+        check(model, "")
+    others = {"title", "output", "seed", "encoders", "networks", "simulate"}
     assert set(sections) | others == set(config.Study.model_fields)
 
 
@@ -96,6 +99,28 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         (changed(design__folds__bye="run"), "unknown key 'design.folds.bye': did you mean 'by'?"),
         (changed(networks__tiny__contxt=3), "unknown key 'networks.tiny.contxt': did you mean 'context'?"),
         (changed(simulate={"subject": 3}), "unknown key 'simulate.subject': did you mean 'subjects'?"),
+        (changed(simulate={"kind": "stories"}), "simulate.kind is 'stories': did you mean 'story'?"),
+        (
+            changed(simulate={"kind": "images", "tr": 2}),
+            "unknown key 'simulate.tr': (choices: kind, subjects",
+        ),
+        (changed(simulate={"images": 9}), "unknown key 'simulate.images'"),
+        (changed(simulate="images"), "simulate is 'images'"),
+        (
+            changed(simulate={"kind": "images", "images": 10, "shared": 11}),
+            "'shared' is 11 but each subject sees 10 images",
+        ),
+        (
+            changed(simulate={"kind": "images", "images": 10, "repeats": 1, "shared": 5}),
+            "10 presentations are too few for 6 runs",
+        ),
+        (changed(simulate={"kind": "images"}), "put one of images first and set tokens: true"),
+        (
+            changed(simulate={}, networks={"lum": {"family": "handmade", "features": ["luminance"]}}),
+            "the first network, 'lum', is planted in listeners of a story, but its family is 'handmade'",
+        ),
+        (changed(networks__tiny="folder"), "networks.tiny is 'folder'"),
+        (changed(networks__tiny__family=3), "networks.tiny.family is '3'"),
         (changed(responses__kind="surfaces"), "responses.kind is 'surfaces': did you mean 'surface'?"),
         (changed(encoders=["rige"]), "did you mean 'ridge'?"),
         (changed(encoders=["ridge", "bandedridge"]), "did you mean 'banded_ridge'?"),

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Pretrained
+from neuroalign.network_settings import Device, Pretrained
 from neuroalign.networks.layers import measure, name_layers, positions, prefix_of
 from neuroalign.networks.sources import Located, weights_digest
 
@@ -157,6 +157,48 @@ def load(located: Located, settings: Pretrained, seed: int) -> LoadedModel:
         },
     }
     return LoadedModel(backbone, layers, units, positions(backbone), provenance)
+
+
+def load_causal(located: Located, source: str, device: Device) -> LoadedModel:
+    """Read a causal language model with its head; its one layer are the logits.
+
+    Raises
+    ------
+    NetworkError
+        It cannot be read, has no head, or looks at what follows a word.
+    """
+    place = _device(device)
+    digest = weights_digest(located, source)
+    with _quietly():
+        model, report = _or_network_error(
+            source,
+            transformers.AutoModelForCausalLM.from_pretrained,
+            located.folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    if report["missing_keys"]:
+        raise NetworkError(
+            f"source '{source}': the weights lack '{sorted(report['missing_keys'])[0]}'; surprisal needs a "
+            "causal language model with its head"
+        )
+    model.config.use_cache = False
+    model.to(device=place).eval()
+    tokens = torch.tensor([[0, 1, 2], [0, 1, 3]], device=place)
+    with torch.inference_mode():
+        first, second = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits[:, :2]
+    if not torch.allclose(first, second, rtol=1e-4, atol=1e-4):
+        raise NetworkError(
+            f"source '{source}': {type(model).__name__} looks at what follows a word; surprisal needs a "
+            "causal language model"
+        )
+    limit = positions(model)
+    provenance = {"model": source, "revision": located.revision, "weights_sha256": digest}
+    provenance |= {"architecture": type(model).__name__, "device": place.type}
+    return LoadedModel(model, ("logits",), (model.config.vocab_size,), limit, provenance)
 
 
 def _configuration(located: Located, source: str) -> Any:

@@ -191,7 +191,7 @@ class TextNetwork:
             verbose=False,
         )
 
-    def _encode(self, windows: Sequence[TextWindow]) -> list[_Encoded]:
+    def encode(self, windows: Sequence[TextWindow]) -> list[_Encoded]:
         """Token ids of every window, and which of them are the word's.
 
         A sub-token is the word's if it ends after the word's start: byte-level tokenizers join the
@@ -227,11 +227,11 @@ class TextNetwork:
         NetworkError
             Activations are not finite in the dtype asked for, or the device's memory is too small.
         """
-        encoded = self._encode(windows)
+        encoded = self.encode(windows)
         kind = np.dtype(self.settings.dtype)
         found = [np.empty((len(windows), self.units[index]), kind) for index in self.kept]
-        for batch in _batches([len(item.ids) for item in encoded], self.settings.batch_tokens):
-            states = self.model.hidden_states(*self._padded([encoded[index].ids for index in batch]))
+        for batch in batches([len(item.ids) for item in encoded], self.settings.batch_tokens):
+            states = self.model.hidden_states(*self.padded([encoded[index].ids for index in batch]))
             at, share = self._pooling([encoded[index].word for index in batch])
             for place, layer in enumerate(self.kept):
                 found[place][batch] = self.model.pool(states[layer], at, share, self.settings.dtype, layer)
@@ -239,7 +239,7 @@ class TextNetwork:
                 advance(len(batch))
         return found
 
-    def _padded(self, sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, both (window, token).
 
         Decoders may have no pad token, or one that was added and has no embedding; any other does.
@@ -267,7 +267,7 @@ class TextNetwork:
         return at, share
 
 
-def _batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
+def batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
     """Yield indices in batches whose tokens, padding included, keep to the budget; the longest go first.
 
     Memory runs out at once or never, and the first batches do not promise too early an end.

@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri
 
+from neuroalign.recordings.fields import even_ranks, smooth_fields
 from neuroalign.recordings.narration import Run
 
 SPACE = "fsaverage5"
@@ -151,16 +152,6 @@ def smoothing(cortex: Cortex, steps: int = 2) -> sparse.csr_array:
     return sparse.csr_array(sparse.diags_array(1 / spread) @ kernel)
 
 
-def smooth_fields(sphere: np.ndarray, n_fields: int, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian random fields (field, vertex) of variance 1, correlated as exp(-d² / 2 scale²).
-
-    Random Fourier features (Rahimi & Recht 2007); `scale` and the distance d are chords of the unit sphere.
-    """
-    frequencies = rng.standard_normal((3, 256)) / scale
-    waves = np.cos(sphere @ frequencies + rng.uniform(0, 2 * np.pi, 256)) * np.sqrt(2 / 256)
-    return (waves @ rng.standard_normal((256, n_fields))).T
-
-
 def plan_cortex(cortex: Cortex, n_layers: int, rng: np.random.Generator) -> Plan:
     """Decide where which layer drives the cortex, how strongly and through which features.
 
@@ -181,12 +172,12 @@ def plan_cortex(cortex: Cortex, n_layers: int, rng: np.random.Generator) -> Plan
     axis += sum(1.2 * np.exp(-0.5 * (_distance(cortex, place) / 0.35) ** 2) for place in _ASSOCIATION)
     axis += 0.15 * smooth_fields(cortex.sphere, 1, 0.4, rng)[0] + 0.15 * by_hemisphere(cortex, 1, 0.4, rng)[0]
     depth = np.full(len(roi), np.nan)
-    depth[driven] = _ranks(axis[driven])
+    depth[driven] = even_ranks(axis[driven])
     roi[driven] = np.asarray(DRIVEN, object)[np.minimum((depth[driven] * 3).astype(int), 2)]
     signal = ~np.isin(roi, ["", "noise"])
     quality = smooth_fields(cortex.sphere, 1, 0.35, rng)[0] + 0.5 * by_hemisphere(cortex, 1, 0.25, rng)[0]
     ceiling = np.zeros(len(roi))
-    ceiling[signal] = np.clip(0.62 + 0.1 * ndtri(_ranks(quality[signal])), 0.32, 0.82)
+    ceiling[signal] = np.clip(0.62 + 0.1 * ndtri(even_ranks(quality[signal])), 0.32, 0.82)
     tuning = by_hemisphere(cortex, n_layers * COMPONENTS, 0.12, rng)
     return Plan(roi, depth, ceiling / np.sqrt(1 - ceiling**2), tuning)
 
@@ -202,24 +193,6 @@ def _distance(cortex: Cortex, landmark: tuple[float, float, float]) -> np.ndarra
     left = cortex.hemisphere(0)
     nearest = np.linalg.norm(cortex.white[left] - landmark, axis=1).argmin()
     return np.arccos(np.clip(cortex.sphere @ cortex.sphere[left][nearest], -1, 1))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks scaled to lie inside 0 and 1, evenly spaced."""
-    return (np.argsort(np.argsort(values, kind="stable"), kind="stable") + 0.5) / len(values)
-
-
-def word_features(activations: np.ndarray) -> np.ndarray:
-    """The first principal components (word, component) of activations (word, unit), whitened.
-
-    Their signs are fixed by the largest score of each, since those of a decomposition are arbitrary.
-    A layer with fewer units than COMPONENTS is filled up with zeros.
-    """
-    centred = np.asarray(activations, float) - activations.mean(axis=0)
-    scores = np.linalg.svd(centred, full_matrices=False)[0][:, :COMPONENTS]
-    scores = np.pad(scores, ((0, 0), (0, COMPONENTS - scores.shape[1])))
-    peaks = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
-    return scores * np.sign(peaks) * np.sqrt(len(scores))
 
 
 def hear(run: Run, values: np.ndarray) -> np.ndarray:

@@ -211,7 +211,7 @@ def test_subtokens_are_joined_as_asked(sources, subtokens):
     items = words(["the", "peepedsistering", "book"])
     settings = Text(source=sources("gpt2"), subtokens=subtokens, device="cpu")
     network = open_network(settings)
-    assert len(network._encode(network.windows(items))[1].word) > 1
+    assert len(network.encode(network.windows(items))[1].word) > 1
     expected = plainly(sources("gpt2"), items, 32, subtokens)
     np.testing.assert_allclose(network.run(network.windows(items))[2], expected[2], atol=2e-6)
 
@@ -264,14 +264,14 @@ def test_context_beyond_the_maximum_is_cut_on_the_left(sources, kind):
     assert window.truncated
     assert window.text.endswith(" was reading")
     assert window.text[window.word_start :] == "reading"
-    shown = network._encode([window])[0]
+    shown = network.encode([window])[0]
     assert 50 < len(shown.ids) <= 64
     assert not network.windows(items, [3])[0].truncated
     # A word that is too long by itself keeps its end.
     word = "no" * (200 if kind == "gpt2" else 49)  # WordPiece gives up beyond 100 characters
     endless = network.windows(words(["the", word]))[1]
     assert endless.text == word
-    shown = network._encode([endless])[0]
+    shown = network.encode([endless])[0]
     assert len(shown.ids) <= 64
     assert all(np.isfinite(layer).all() for layer in network.run([window, endless]))
 

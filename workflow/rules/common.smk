@@ -28,6 +28,11 @@ def code_of(stage):
     return triggers.code_digest(stage)
 
 
+def simulation_code():
+    planted = next(iter(STUDY.networks.values()))
+    return triggers.code_digest("simulate", family=planted.family, kind=STUDY.simulate.kind)
+
+
 def network_settings(wildcards):
     return triggers.settings_digest(STUDY, "activations", wildcards.network)
 

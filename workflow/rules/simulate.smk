@@ -15,6 +15,6 @@ if STUDY.simulate:
             config=CONFIG,
             out=dataset_folder,
             settings=settings_of("simulate"),
-            code=code_of("simulate"),
+            code=simulation_code(),
         shell:
             "neuroalign simulate {params.out:q} --config {params.config:q} --log {log:q}"

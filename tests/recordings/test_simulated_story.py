@@ -17,14 +17,22 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, Responses, Simulate, StimulusSource
+from neuroalign.config import Dataset, Responses, StimulusSource
 from neuroalign.errors import DataError
 from neuroalign.network_settings import Text
-from neuroalign.recordings import fmri, narration, planted, simulated
+from neuroalign.recordings import fmri, narration, planted, simulated_story, simulations
+from neuroalign.recordings.fields import whitened
+from neuroalign.simulation_settings import SimulateStory
 from neuroalign.stimuli.events import read_stimuli
 
-SETTINGS = Simulate(subjects=2, runs=2, tr=2.5, noise=(0.5, 0.9))
+SETTINGS = SimulateStory(subjects=2, runs=2, tr=2.5, noise=(0.5, 0.9))
 SEED = 3
+
+
+def simulate(out, settings, network, seed, derivatives="derivatives/fmriprep"):
+    simulations.simulate(out, settings, network, seed, "story", derivatives)
+
+
 N_VERTICES = 10_242
 DERIVATIVES = "derivatives/fmriprep"
 
@@ -51,7 +59,7 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, network):
     root = tmp_path_factory.mktemp("simulated") / "study"
-    simulated.simulate(root, SETTINGS, network, SEED)
+    simulate(root, SETTINGS, network, SEED)
     return root
 
 
@@ -83,14 +91,14 @@ def digests(root):
 
 
 def test_same_seed_same_bytes(study, network, tmp_path):
-    simulated.simulate(tmp_path / "again", SETTINGS, network, SEED)
+    simulate(tmp_path / "again", SETTINGS, network, SEED)
     assert digests(tmp_path / "again") == digests(study)
 
 
 def test_the_same_study_is_left_untouched(study, network, monkeypatch):
     before = digests(study)
-    monkeypatch.setattr(simulated, "tell", lambda *_: pytest.fail("simulated again"))
-    simulated.simulate(study, SETTINGS, network, SEED)
+    monkeypatch.setattr(simulated_story, "tell", lambda *_: pytest.fail("simulated again"))
+    simulate(study, SETTINGS, network, SEED)
     assert digests(study) == before
 
 
@@ -98,7 +106,7 @@ def test_the_same_study_is_left_untouched(study, network, monkeypatch):
 def recipe_only(study, tmp_path):
     """A study of which little is left, so that tests may replace it."""
     out = tmp_path / "study"
-    kept = [simulated.RECIPE, layout.TRUTH, "dataset_description.json", "README"]
+    kept = [simulations.RECIPE, layout.TRUTH, "dataset_description.json", "README"]
     for name in kept:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes((study / name).read_bytes())
@@ -113,12 +121,12 @@ def test_another_study_is_made_anew(recipe_only, network, monkeypatch, change):
     def begin(*_):
         raise Begun
 
-    monkeypatch.setattr(simulated, "tell", begin)
+    monkeypatch.setattr(simulated_story, "tell", begin)
     settings = SETTINGS.model_copy(update={"tr": 2.0}) if change == "settings" else SETTINGS
     if change == "incomplete":
         (recipe_only / "dataset_description.json").unlink()
     with pytest.raises(Begun):
-        simulated.simulate(recipe_only, settings, network, SEED + (change == "seed"))
+        simulate(recipe_only, settings, network, SEED + (change == "seed"))
 
 
 @pytest.mark.parametrize("place", ["notes.txt", ".git/HEAD", "derivatives/mine/map.nii"])
@@ -126,41 +134,41 @@ def test_foreign_files_in_a_study_are_not_removed(recipe_only, network, place):
     (recipe_only / place).parent.mkdir(parents=True, exist_ok=True)
     (recipe_only / place).write_text("mine")
     with pytest.raises(DataError, match="which was not simulated; move it away first"):
-        simulated.simulate(recipe_only, SETTINGS, network, SEED + 1)
+        simulate(recipe_only, SETTINGS, network, SEED + 1)
     assert (recipe_only / place).read_text() == "mine"
 
 
 def test_a_foreign_folder_is_refused(network, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(DataError, match=r"not simulated; expected a new or empty folder") as caught:
-        simulated.simulate(tmp_path, SETTINGS, network, SEED)
+        simulate(tmp_path, SETTINGS, network, SEED)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(DataError, match="is a file"):
-        simulated.simulate(tmp_path / "thesis.tex", SETTINGS, network, SEED)
+        simulate(tmp_path / "thesis.tex", SETTINGS, network, SEED)
 
 
 @pytest.mark.parametrize("derivatives", ["/elsewhere", "../outside", "."])
 def test_derivatives_stay_inside(network, tmp_path, derivatives):
     with pytest.raises(DataError, match=re.escape(f"dataset.derivatives is '{derivatives}'")):
-        simulated.simulate(tmp_path / "out", SETTINGS, network, SEED, derivatives=derivatives)
+        simulate(tmp_path / "out", SETTINGS, network, SEED, derivatives=derivatives)
 
 
 def test_a_failure_leaves_nothing_behind(network, tmp_path, monkeypatch):
     for name in ("open_cortex", "plan_cortex", "plant"):
         monkeypatch.setattr(planted, name, lambda *_: None)
-    monkeypatch.setattr(simulated, "_features", lambda *_: ([], np.empty(0)))
-    monkeypatch.setattr(simulated, "invite", lambda *_: None)
+    monkeypatch.setattr(simulated_story, "_features", lambda *_: ([], np.empty(0)))
+    monkeypatch.setattr(simulated_story, "invite", lambda *_: None)
 
     def fail(study, *_):
         study.root.mkdir()
         (study.root / "half.txt").write_text("written")
         raise ZeroDivisionError
 
-    monkeypatch.setattr(simulated, "_write_recordings", fail)
+    monkeypatch.setattr(simulated_story, "_write_recordings", fail)
     with pytest.raises(ZeroDivisionError):
-        simulated.simulate(tmp_path / "out", SETTINGS, network, SEED)
+        simulate(tmp_path / "out", SETTINGS, network, SEED)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -383,10 +391,10 @@ def test_only_layers_near_the_planted_depth_drive_a_vertex():
 
 def test_word_features_are_white():
     activations = np.random.default_rng(0).standard_normal((200, 30)) @ np.diag(np.arange(1, 31))
-    features = planted.word_features(activations)
+    features = whitened(activations, planted.COMPONENTS)
     np.testing.assert_allclose(features.T @ features / 200, np.eye(planted.COMPONENTS), atol=1e-9)
-    np.testing.assert_allclose(features, planted.word_features(activations * 3 + 1), atol=1e-9)
-    few = planted.word_features(activations[:, :4])
+    np.testing.assert_allclose(features, whitened(activations * 3 + 1, planted.COMPONENTS), atol=1e-9)
+    few = whitened(activations[:, :4], planted.COMPONENTS)
     assert few.shape == (200, planted.COMPONENTS)
     assert not few[:, 4:].any()
 

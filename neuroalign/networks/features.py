@@ -1,0 +1,224 @@
+"""Features made elsewhere as a network with one layer: rows of an array, found by the stimuli's names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroalign.errors import DataError, NetworkError, choices
+from neuroalign.network_settings import Features
+from neuroalign.networks.base import Window, kept_layers
+from neuroalign.networks.feature_arrays import open_array
+
+LAYER = "features"
+
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowWindow(Window):
+    """One row of the array.
+
+    Attributes
+    ----------
+    row : int
+    """
+
+    row: int
+
+
+def layer_names(settings: Features) -> list[str]:
+    """List the one layer.
+
+    Raises
+    ------
+    NetworkError
+        The array is not there, or not as it should be.
+    """
+    open_array(settings.path, settings.dataset)
+    return [LAYER]
+
+
+def open_network(settings: Features, seed: int = 0) -> OwnFeatures:
+    """Open the array and the names of its rows; nothing is random.
+
+    Raises
+    ------
+    NetworkError
+        One of them is not there, or they do not fit each other.
+    """
+    return OwnFeatures(settings)
+
+
+class OwnFeatures:
+    """Rows of an array as activations; see `base.OpenNetwork` for what it offers.
+
+    A word is found by its text. An image is found by its address, or by the end of it: `cat/01.png` in the
+    table is the image `/data/bids/stimuli/cat/01.png`, and so is `01.png` where only one image is called so.
+
+    Parameters
+    ----------
+    settings : network_settings.Features
+    """
+
+    def __init__(self, settings: Features) -> None:
+        self.settings = settings
+        self.array = open_array(settings.path, settings.dataset)
+        self.rows = _read_names(settings.items)
+        if len(self.rows) != self.array.shape[0]:
+            raise NetworkError(
+                f"items '{settings.items}' names {len(self.rows)} stimuli, but '{settings.named}' has "
+                f"{self.array.shape[0]} rows; give one name for each row"
+            )
+        self.layers: tuple[str, ...] = (LAYER,)
+        self.kept = kept_layers(settings.layers, self.layers)
+        self.depth = (0.0,)
+        self.units: tuple[int, ...] = (int(self.array.shape[1]),)
+        self.places: tuple[np.ndarray, ...] = ()
+        self.provenance: dict[str, Any] = {
+            "source": settings.named,
+            "content_sha256": _content(Path(settings.path)),
+            "items_sha256": _content(Path(settings.items)),
+            "dtype": settings.dtype,
+            "versions": {"h5py": importlib.metadata.version("h5py")},
+        }
+
+    def check_items(self, items: pd.DataFrame) -> None:
+        """Raise a DataError if a stimulus has no row, shares one with another, or its row is not finite."""
+        if items.empty:
+            raise DataError("items: the table is empty; features need at least one stimulus")
+        found = self._find(items)
+        for start in range(0, len(rows := sorted(set(found))), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            wrong = ~np.isfinite(self._read(some)).all(axis=1)
+            if wrong.any():
+                raise DataError(
+                    f"'{self.settings.named}': row {some[int(wrong.argmax())]} (from 0) holds values that "
+                    f"are not numbers, or beyond {self.settings.dtype}; features must be finite"
+                )
+        self._refuse_two_rows_of_one_stimulus(items, found)
+
+    def _refuse_two_rows_of_one_stimulus(self, items: pd.DataFrame, found: list[int]) -> None:
+        if "digest" not in items:
+            return
+        pairs = pd.DataFrame({"digest": items["digest"].to_numpy(), "row": found}).drop_duplicates()
+        for _, rows in pairs[pairs.duplicated("digest", keep=False)].groupby("digest")["row"]:
+            values = self._read(sorted(rows))
+            if (values != values[0]).any():
+                names = list(self.rows)
+                raise DataError(
+                    f"'{self.settings.named}': '{names[min(rows)]}' and '{names[max(rows)]}' are the same "
+                    "image but have different features; give them the same ones"
+                )
+
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[RowWindow]:
+        """The row of the array of each of `rows` (all, when left out) of the items table."""
+        picked = items.iloc[list(range(len(items)) if rows is None else rows)]
+        return [
+            RowWindow(digest=_digest(item), row=row)
+            for item, row in zip(picked.to_dict("records"), self._find(picked), strict=True)
+        ]
+
+    def run(
+        self, windows: Sequence[RowWindow], advance: Callable[[int], object] | None = None
+    ) -> list[np.ndarray]:
+        """Features (n_windows, n_units), as the one layer."""
+        wanted, place = np.unique([window.row for window in windows], return_inverse=True)
+        values = self._read(wanted.tolist())[place]
+        if advance is not None:
+            advance(len(windows))
+        return [values]
+
+    def _read(self, rows: list[int]) -> np.ndarray:
+        """Some rows (row, unit), ascending, in the precision that is stored."""
+        with np.errstate(over="ignore"):  # what float16 cannot hold is refused as not finite
+            return np.asarray(self.array[rows]).astype(self.settings.dtype)
+
+    def _find(self, items: pd.DataFrame) -> list[int]:
+        """Row of the array of every item."""
+        images = (items["modality"] != "text").to_numpy()
+        keys = np.where(images, items.get("uri", ""), items["text"])
+        found: dict[tuple[bool, str], tuple[str, int] | None] = {}
+        for place in zip(images.tolist(), keys.tolist(), strict=True):
+            if place not in found:
+                found[place] = self._match(*place)
+        missing = [key for (_, key), match in found.items() if match is None]
+        if missing:
+            raise DataError(
+                f"items '{self.settings.items}': no row for '{missing[0]}' ({len(missing)} of {len(found)} "
+                "stimuli have none); name every stimulus of the study in the column 'item'"
+            )
+        matches = {place: match for place, match in found.items() if match is not None}
+        self._refuse_shared(matches)
+        return [matches[place][1] for place in zip(images.tolist(), keys.tolist(), strict=True)]
+
+    def _match(self, is_image: bool, key: str) -> tuple[str, int] | None:
+        """The longest name in the table that is the stimulus, or the end of its address; and its row."""
+        parts = PurePosixPath(key).parts if is_image else ()
+        ends = ["/".join(parts[start:]) for start in range(1, len(parts))]
+        for name in (key, *ends):
+            if name in self.rows:
+                return name, self.rows[name]
+        return None
+
+    def _refuse_shared(self, matches: dict[tuple[bool, str], tuple[str, int]]) -> None:
+        owner: dict[str, str] = {}
+        for (_, key), (name, _) in matches.items():
+            if owner.setdefault(name, key) != key:
+                raise DataError(
+                    f"items '{self.settings.items}': '{name}' is the end of both '{owner[name]}' and "
+                    f"'{key}'; write more of the path"
+                )
+
+
+def _digest(item: dict[Any, Any]) -> int:
+    if item["modality"] != "text":
+        return int(item["digest"], 16)
+    return int.from_bytes(hashlib.sha256(str(item["text"]).encode()).digest()[:8], "little")
+
+
+def _read_names(path: str) -> dict[str, int]:
+    """Row of the array by the stimulus' name."""
+    try:
+        table = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=str,
+            keep_default_na=False,
+            quoting=csv.QUOTE_NONE,
+            skip_blank_lines=False,
+            encoding="utf-8",
+        )
+    except FileNotFoundError:
+        raise NetworkError(
+            f"items: no file at '{path}'; give a TSV whose column 'item' names every row"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise NetworkError(f"items '{path}': not a table that can be read ({reason})") from None
+    if "item" not in table:
+        raise NetworkError(f"items '{path}': no column 'item': {choices('item', table.columns)}")
+    twice = table["item"][table["item"].duplicated()]
+    if len(twice):
+        raise NetworkError(f"items '{path}': '{twice.iloc[0]}' stands there twice; name each stimulus once")
+    return {name: row for row, name in enumerate(table["item"])}
+
+
+def _content(path: Path) -> str:
+    """The sha256 of a file, or of all files of a Zarr store in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.relative_to(path).as_posix().encode())
+            with file.open("rb") as content:
+                while block := content.read(1 << 24):
+                    digest.update(block)
+    return digest.hexdigest()

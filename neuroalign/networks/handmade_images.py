@@ -1,0 +1,109 @@
+"""Handmade features of images as a network: places of the image are its tokens."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroalign.errors import DataError
+from neuroalign.network_settings import Handmade
+from neuroalign.networks.base import Window, kept_layers, relative_depth
+from neuroalign.networks.handmade import check_modality
+from neuroalign.networks.image_features import FEATURES, places
+from neuroalign.stimuli.media import check_image, read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageWindow(Window):
+    """An image.
+
+    Attributes
+    ----------
+    uri : str
+        Its address.
+    """
+
+    uri: str
+
+
+class HandmadeImages:
+    """Feature sets of images; see `base.OpenNetwork` for what it offers.
+
+    Where tokens are kept, a layer is the features of the image as a whole and its tokens are those of every
+    place. Where none are kept, the layer of the Gabor pyramid is that of all places, one after the other.
+
+    Parameters
+    ----------
+    settings : network_settings.Handmade
+        With features of images.
+    """
+
+    def __init__(self, settings: Handmade) -> None:
+        self.settings = settings
+        self.layers: tuple[str, ...] = settings.features
+        self.depth = relative_depth(self.layers)
+        self.kept = kept_layers(settings.layers, self.layers)
+        where = places(settings.grid)
+        self.units = tuple(
+            FEATURES[name].channels * (len(where) if self._is_spread(name) else 1) for name in self.layers
+        )
+        self.places = tuple(where for _ in self.kept) if settings.tokens else ()
+        self.provenance: dict[str, Any] = {
+            "source": settings.named,
+            "grid": settings.grid,
+            "keeps_tokens": settings.tokens,
+            "dtype": settings.dtype,
+            "versions": {"pillow": importlib.metadata.version("pillow")},
+        }
+
+    def _is_spread(self, name: str) -> bool:
+        return FEATURES[name].spread and not self.settings.tokens
+
+    def check_items(self, items: pd.DataFrame) -> None:
+        """Raise a DataError if an item is not an image, or the image is not there."""
+        check_modality(self.settings, items)
+        for uri in items["uri"].unique():
+            check_image(uri)
+
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
+        """The images of `rows` (all, when left out) of the items table."""
+        picked = items.iloc[list(range(len(items)) if rows is None else rows)]
+        return [
+            ImageWindow(digest=int(digest, 16), uri=str(uri))
+            for digest, uri in zip(picked["digest"], picked["uri"], strict=True)
+        ]
+
+    def run(
+        self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None
+    ) -> list[np.ndarray]:
+        """Features (n_windows, n_units) of every kept layer, then those of places, if they are kept.
+
+        Raises
+        ------
+        DataError
+            An image cannot be read.
+        """
+        whole: list[list[np.ndarray]] = [[] for _ in self.kept]
+        local: list[list[np.ndarray]] = [[] for _ in self.kept]
+        for window in windows:
+            pixels = read_image(window.uri)
+            if min(pixels.shape[:2]) < self.settings.grid:
+                raise DataError(
+                    f"{window.uri}: {pixels.shape[1]} × {pixels.shape[0]} pixels are fewer than the "
+                    f"{self.settings.grid} places along a side; lower grid"
+                )
+            for place, layer in enumerate(self.kept):
+                name = self.layers[layer]
+                grid, mean = FEATURES[name].compute(pixels, self.settings.grid)
+                whole[place].append(grid.ravel() if self._is_spread(name) else mean)
+                if self.settings.tokens:
+                    local[place].append(grid.reshape(-1, grid.shape[2]))
+            if advance is not None:
+                advance(1)
+        kept = [*whole, *local] if self.settings.tokens else whole
+        return [np.asarray(values, self.settings.dtype) for values in kept]
