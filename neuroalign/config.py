@@ -312,7 +312,8 @@ class Study(Section):
         labels = sorted(path.name[4:] for path in root.glob("sub-*") if path.is_dir())
         if not labels:
             raise ConfigError(
-                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset?"
+                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset? "
+                "Or list dataset.subjects"
             )
         return labels
 

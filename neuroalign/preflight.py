@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NetworkError, NeuroalignError, choices
 from neuroalign.network_settings import Network
-
-if TYPE_CHECKING:
-    import pandas as pd
+from neuroalign.response_settings import TABLED_KINDS
 
 T = TypeVar("T")
 
@@ -79,6 +77,7 @@ def layers(study: Study) -> dict[str, list[str]]:
 
 def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign import bids
+    from neuroalign.recordings.check import described
     from neuroalign.recordings.check import problems as recording_problems
     from neuroalign.stimuli.events import read_stimuli
 
@@ -89,19 +88,11 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     problems += recording_problems(study, table)
     if problems:
         return []
+    if study.responses.kind in TABLED_KINDS:
+        return described(study, table)
     stimuli = _attempt(problems, lambda: read_stimuli(table, data, study.stimuli, study.subjects()))
     words = [] if stimuli is None else [f"words: {len(stimuli[0])}, heard {len(stimuli[1])} times in all"]
-    return _recorded(study, table) + words
-
-
-def _recorded(study: Study, table: pd.DataFrame) -> list[str]:
-    from neuroalign.bids import select_runs
-
-    rows = select_runs(
-        table[table["n_volumes"].notna() & table["subject"].isin(study.subjects())], study.dataset
-    )
-    runs = rows.groupby(["subject", "run"])["n_volumes"].max()
-    return [f"subjects: {len(study.subjects())}", f"runs: {len(runs)}", f"volumes: {int(runs.sum())}"]
+    return described(study, table) + words
 
 
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:

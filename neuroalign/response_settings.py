@@ -14,10 +14,23 @@ HIGH_PASS_HZ = 0.01
 """What is removed from time series where the config does not say."""
 
 
+BIDS_KINDS = ("surface", "volume", "parcels")
+"""Kinds whose files have BIDS names."""
+
+TABLED_KINDS = ("array",)
+"""Kinds that come with a table of their own of what was shown in each trial."""
+
+ONLY_WITH = {"suffix": BIDS_KINDS, "entities": BIDS_KINDS, "path": ("array",), "items": ("array",)}
+"""Keys that not every kind knows, and the kinds that do."""
+
+NEEDED = {"array": ("path", "items")}
+"""Keys that a kind cannot do without."""
+
+
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels"]
+    kind: Literal["surface", "volume", "parcels", "array"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )
@@ -25,6 +38,16 @@ class Responses(Section):
         None,
         pattern=r"^[A-Za-z0-9]+$",
         description="BIDS suffix of the files; left out: bold (timeseries for parcels), statmap for trials",
+    )
+    path: str | None = Field(
+        None,
+        description="for array: .npy or .tsv (trial, target), relative to the dataset; "
+        "may hold {subject}, {session}, {task}, {run}",
+    )
+    items: str | None = Field(
+        None,
+        description="for array: TSV with one row per trial, an `item` (image file) or `text`, "
+        "and maybe its `run`; a pattern as `path` is",
     )
     space: str | None = Field(None, description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym")
     entities: dict[str, str] = Field(
@@ -54,13 +77,28 @@ class Responses(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_drifts_between_trials(cls, raw: Any) -> Any:
-        """Trials are no time series: the default high-pass filter stands for none."""
-        if not isinstance(raw, dict) or raw.get("samples") != "trials":
+    def _trials_have_no_drifts(cls, raw: Any) -> Any:
+        """Some kinds know trials only; and for trials, the default high-pass filter stands for none."""
+        if not isinstance(raw, dict):
             return raw
-        if raw.get("high_pass_hz", HIGH_PASS_HZ) == HIGH_PASS_HZ:
-            return {**raw, "high_pass_hz": None}
-        return raw
+        samples = raw.get("samples", "trials" if raw.get("kind") in TABLED_KINDS else "time")
+        if samples == "trials" and raw.get("high_pass_hz", HIGH_PASS_HZ) == HIGH_PASS_HZ:
+            return {**raw, "samples": samples, "high_pass_hz": None}
+        return {**raw, "samples": samples}
+
+    @model_validator(mode="after")
+    def _keys_go_with_the_kind(self) -> Responses:
+        for key, kinds in ONLY_WITH.items():
+            if getattr(self, key) and self.kind not in kinds:
+                raise ValueError(
+                    f"{key} does not go with kind {self.kind}, only with {', '.join(kinds)}; remove it"
+                )
+        lacking = [key for key in NEEDED.get(self.kind, ()) if not getattr(self, key)]
+        if lacking:
+            raise ValueError(f"kind {self.kind} needs {' and '.join(lacking)}: say where its files are")
+        if self.kind in TABLED_KINDS and self.samples == "time":
+            raise ValueError(f"kind {self.kind} has one response per trial; set samples: trials")
+        return self
 
     @model_validator(mode="after")
     def _time_needs_a_time_series(self) -> Responses:

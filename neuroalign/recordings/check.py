@@ -12,10 +12,11 @@ from neuroalign import bids
 from neuroalign.config import Responses, Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.cleaning import check_run
-from neuroalign.recordings.files import Recording, find_recordings
-from neuroalign.recordings.formats import open_source
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
+from neuroalign.response_settings import TABLED_KINDS
 from neuroalign.stimuli.events import count_events, read_words, words_path
 
 P = ParamSpec("P")
@@ -54,6 +55,8 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         lines += found
         trials = study.responses.samples == "trials"
         for recording in recordings:
+            if study.responses.kind in TABLED_KINDS:
+                continue  # their headers were compared with the tables that come with them
             for path in recording.paths:
                 _try(lines, check_whole, path)
             if trials:
@@ -70,6 +73,20 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
     if study.responses.average:
         lines += _average_problems(sampled)
     return _joined(lines)
+
+
+def described(study: Study, index: pd.DataFrame) -> list[str]:
+    """Say what there is to work on, a line each: subjects, runs, and volumes or trials."""
+    recordings = [
+        recording
+        for subject in study.subjects()
+        for recording in find_recordings(
+            bids.select(index, subject=("", subject)), study.dataset, study.responses, subject
+        )[0]
+    ]
+    samples = "trials" if study.responses.samples == "trials" else "volumes"
+    total = int(sum(max(recording.n_volumes) for recording in recordings))
+    return [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}", f"{samples}: {total}"]
 
 
 def _joined(lines: list[str]) -> list[str]:

@@ -7,7 +7,64 @@ from collections.abc import Sequence
 import pandas as pd
 
 from neuroalign.config import Dataset, Responses
+from neuroalign.errors import NeuroalignError
+from neuroalign.recordings import files
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.response_settings import TABLED_KINDS
+
+
+def find_recordings(
+    index: pd.DataFrame, dataset: Dataset, settings: Responses, subject: str
+) -> tuple[list[Recording], list[str]]:
+    """Find the recordings of a subject, one per run, and say what is wrong, a line each.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `bids.index_study`.
+    dataset : Dataset
+    settings : Responses
+    subject : str
+
+    Returns
+    -------
+    recordings : list of Recording
+    problems : list of str
+    """
+    if settings.kind not in TABLED_KINDS:
+        return files.find_recordings(index, dataset, settings, subject)
+    from neuroalign.recordings.array import find_arrays
+
+    try:
+        return find_arrays(dataset, settings, subject)
+    except NeuroalignError as error:
+        return [], str(error).splitlines()
+
+
+def list_trials(dataset: Dataset, settings: Responses, subject: str) -> pd.DataFrame:
+    """List what was shown in every trial of a subject, where the format of the responses says so.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    settings : Responses
+        Of a kind in `TABLED_KINDS`.
+    subject : str
+
+    Returns
+    -------
+    DataFrame
+        One row per trial: `run` (as in the responses), `trial` (number within the run, from 0), and
+        `uri` (address of an image, see `stimuli.media`) or `text`.
+
+    Raises
+    ------
+    DataError
+        A file is missing or damaged.
+    """
+    from neuroalign.recordings import array
+
+    return array.list_trials(dataset, settings, subject)
 
 
 def open_source(
@@ -20,6 +77,10 @@ def open_source(
     DataError
         The recordings do not fit together; one line per problem.
     """
+    if settings.kind == "array":
+        from neuroalign.recordings.array import open_arrays
+
+        return open_arrays(dataset, settings, recordings)
     if settings.kind == "parcels":
         from neuroalign.recordings.tabular import open_parcels
 

@@ -52,9 +52,8 @@ def read_trials(
         join_runs(data),
         pd.concat(samples, ignore_index=True),
         source.targets,
-        **place,
+        **(place | source.attributes),
         samples="trials",
-        **source.attributes,
     )
     cleaning = (
         "Within each run, every target was z-scored over trials."
