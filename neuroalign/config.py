@@ -26,6 +26,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 Seconds = Annotated[float, Field(ge=0)]
 Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
 
+SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*"}
+"""Where datasets that are not named as BIDS wants have a folder per subject."""
+
 STACKED = ("ridge", "cross_attention")
 """What the encoder `stack` mixes."""
 
@@ -66,7 +69,7 @@ class Dataset(Section):
     @classmethod
     def _strip_entity(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return tuple(re.sub(r"^(sub|run)-", "", str(label)) for label in value)
+            return tuple(re.sub(r"^(sub-|run-|subj(?=\d))", "", str(label)) for label in value)
         return value
 
 
@@ -309,10 +312,11 @@ class Study(Section):
         root = Path(self.dataset.path)
         if not root.is_dir():
             raise ConfigError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
-        labels = sorted(path.name[4:] for path in root.glob("sub-*") if path.is_dir())
+        folders = SUBJECT_FOLDERS.get(self.responses.kind, "sub-*")
+        labels = sorted(path.name[4:] for path in root.glob(folders) if path.is_dir())
         if not labels:
             raise ConfigError(
-                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset? "
+                f"dataset.path: '{root}' holds no folder {folders}; is it the root of the dataset? "
                 "Or list dataset.subjects"
             )
         return labels

@@ -17,10 +17,16 @@ HIGH_PASS_HZ = 0.01
 BIDS_KINDS = ("surface", "volume", "parcels")
 """Kinds whose files have BIDS names."""
 
-TABLED_KINDS = ("array",)
+TABLED_KINDS = ("array", "nsd")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
-ONLY_WITH = {"suffix": BIDS_KINDS, "entities": BIDS_KINDS, "path": ("array",), "items": ("array",)}
+ONLY_WITH = {
+    "suffix": BIDS_KINDS,
+    "entities": BIDS_KINDS,
+    "path": ("array",),
+    "items": ("array",),
+    "betas": ("nsd",),
+}
 """Keys that not every kind knows, and the kinds that do."""
 
 NEEDED = {"array": ("path", "items")}
@@ -30,7 +36,7 @@ NEEDED = {"array": ("path", "items")}
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "array"]
+    kind: Literal["surface", "volume", "parcels", "array", "nsd"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )
@@ -49,18 +55,27 @@ class Responses(Section):
         description="for array: TSV with one row per trial, an `item` (image file) or `text`, "
         "and maybe its `run`; a pattern as `path` is",
     )
-    space: str | None = Field(None, description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym")
+    betas: str | None = Field(
+        None, description="for nsd: folder of the betas' version; left out: betas_fithrf_GLMdenoise_RR"
+    )
+    space: str | None = Field(
+        None,
+        description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym; "
+        "for nsd: func1pt8mm (default), func1mm or fsaverage",
+    )
     entities: dict[str, str] = Field(
         default_factory=dict,
         description="further BIDS entities that the files must carry, e.g. desc: preproc",
     )
     mask: str | None = Field(
         None,
-        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected",
+        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected; "
+        "for nsd: the name of one of its regions (nsdgeneral)",
     )
     regions: str | None = Field(
         None,
-        description="label file relative to the dataset ({hemi} for GIFTI): regions in the report",
+        description="label file relative to the dataset ({hemi} for GIFTI), or one of nsd's sets of regions "
+        "(streams): regions in the report",
     )
     tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
     confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")

@@ -17,7 +17,7 @@ from neuroalign.recordings.trial_tables import block_recordings, find_blocks, tr
 from neuroalign.stimuli.events import read_tsv
 
 
-def find_arrays(dataset: Dataset, settings: Responses, subject: str) -> tuple[list[Recording], list[str]]:
+def find_recordings(dataset: Dataset, settings: Responses, subject: str) -> tuple[list[Recording], list[str]]:
     """Find the arrays of a subject, one recording per run, and what is wrong with them."""
     blocks = find_blocks(dataset, settings, subject)
     n_trials, problems = {}, []
@@ -35,7 +35,7 @@ def list_trials(dataset: Dataset, settings: Responses, subject: str) -> pd.DataF
     return trials_of(find_blocks(dataset, settings, subject))
 
 
-def open_arrays(dataset: Dataset, settings: Responses, recordings: Sequence[Recording]) -> Source:
+def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Recording]) -> Source:
     """Prepare arrays to be read.
 
     Returns

@@ -54,11 +54,11 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         recordings, found = find_recordings(own, study.dataset, study.responses, subject)
         lines += found
         trials = study.responses.samples == "trials"
+        for path in dict.fromkeys(path for recording in recordings for path in recording.paths):
+            _try(lines, check_whole, path)
         for recording in recordings:
             if study.responses.kind in TABLED_KINDS:
                 continue  # their headers were compared with the tables that come with them
-            for path in recording.paths:
-                _try(lines, check_whole, path)
             if trials:
                 lines += _trial_problems(own, study, recording)
             else:

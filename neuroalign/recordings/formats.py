@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import pandas as pd
 
@@ -11,6 +12,24 @@ from neuroalign.errors import NeuroalignError
 from neuroalign.recordings import files
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.response_settings import TABLED_KINDS
+
+
+class TabledFormat(Protocol):
+    """What a module does that reads a kind in `TABLED_KINDS`."""
+
+    def find_recordings(
+        self, dataset: Dataset, settings: Responses, subject: str
+    ) -> tuple[list[Recording], list[str]]:
+        """Find the recordings of a subject, one per run, and say what is wrong, a line each."""
+        ...
+
+    def open_source(self, dataset: Dataset, settings: Responses, recordings: Sequence[Recording]) -> Source:
+        """Prepare the recordings of one subject to be read; headers only."""
+        ...
+
+    def list_trials(self, dataset: Dataset, settings: Responses, subject: str) -> pd.DataFrame:
+        """List the trials of a subject: columns `run`, `trial` and `uri` or `text`."""
+        ...
 
 
 def find_recordings(
@@ -33,10 +52,8 @@ def find_recordings(
     """
     if settings.kind not in TABLED_KINDS:
         return files.find_recordings(index, dataset, settings, subject)
-    from neuroalign.recordings.array import find_arrays
-
     try:
-        return find_arrays(dataset, settings, subject)
+        return _tabled(settings).find_recordings(dataset, settings, subject)
     except NeuroalignError as error:
         return [], str(error).splitlines()
 
@@ -62,9 +79,7 @@ def list_trials(dataset: Dataset, settings: Responses, subject: str) -> pd.DataF
     DataError
         A file is missing or damaged.
     """
-    from neuroalign.recordings import array
-
-    return array.list_trials(dataset, settings, subject)
+    return _tabled(settings).list_trials(dataset, settings, subject)
 
 
 def open_source(
@@ -77,10 +92,8 @@ def open_source(
     DataError
         The recordings do not fit together; one line per problem.
     """
-    if settings.kind == "array":
-        from neuroalign.recordings.array import open_arrays
-
-        return open_arrays(dataset, settings, recordings)
+    if settings.kind in TABLED_KINDS:
+        return _tabled(settings).open_source(dataset, settings, recordings)
     if settings.kind == "parcels":
         from neuroalign.recordings.tabular import open_parcels
 
@@ -92,3 +105,10 @@ def open_source(
     from neuroalign.recordings.volume import open_volumes
 
     return open_volumes(index, dataset, settings, recordings)
+
+
+def _tabled(settings: Responses) -> TabledFormat:
+    from neuroalign.recordings import array, nsd
+
+    formats: dict[str, TabledFormat] = {"array": array, "nsd": nsd}
+    return formats[settings.kind]
