@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset, Responses, Study
+from neuroalign.config import Dataset, Study
 from neuroalign.errors import DataError, choices
 from neuroalign.headers import count_volumes, read_json
+from neuroalign.response_settings import Responses
 
 ENTITY_ORDER = (
     *("sub", "tpl", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain"),
@@ -108,11 +109,12 @@ def index_study(study: Study) -> pd.DataFrame:
         One of the folders is missing.
     """
     data, settings = study.dataset, study.responses
-    return index_dataset(data.path, data.derivatives, data.task, settings.file_suffix)
+    derivatives = data.derivatives if settings.kind in RECORDING_ENDINGS else None
+    return index_dataset(data.path, derivatives, data.task, settings.file_suffix)
 
 
 def index_dataset(
-    root: str | Path, derivatives: str | Path, task: str, suffix: str | None = None
+    root: str | Path, derivatives: str | Path | None, task: str, suffix: str | None = None
 ) -> pd.DataFrame:
     """List the BIDS files of a dataset and of its preprocessed derivatives.
 
@@ -120,8 +122,9 @@ def index_dataset(
     ----------
     root : path
         The dataset: files beside and below its `sub-*` folders are listed.
-    derivatives : path
-        The folder of preprocessed data, absolute or relative to `root`.
+    derivatives : path or None
+        The folder of preprocessed data, absolute or relative to `root`; None where recordings are found
+        in another way.
     task : str
         Only recordings of this task have their headers read.
     suffix : str, optional
@@ -142,7 +145,7 @@ def index_dataset(
         One of the folders is missing.
     """
     root = Path(root)
-    folder = root / derivatives
+    folder = root / (derivatives or ".")
     if not root.is_dir():
         raise DataError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
     if not folder.is_dir():
@@ -150,8 +153,9 @@ def index_dataset(
             path.relative_to(root).as_posix() for path in root.glob("derivatives/*") if path.is_dir()
         )
         raise DataError(f"dataset.derivatives: no folder at '{folder}'; {choices(derivatives, beside)}")
-    rows = [] if folder.resolve() == root.resolve() else list(_rows(root, root, "raw"))
-    rows += _rows(root, folder, "derivatives")
+    rows = list(_rows(root, root, "raw")) if derivatives is None or folder.resolve() != root.resolve() else []
+    if derivatives is not None:
+        rows += _rows(root, folder, "derivatives")
     names = ["path", "scope", *COLUMNS, "run", "entities", "suffix", "extension", *FACTS]
     index = pd.DataFrame(rows, columns=names)
     index["recording"] = _is_recording(index, suffix)
@@ -208,7 +212,12 @@ def find_runs(index: pd.DataFrame, dataset: Dataset, subject: str) -> list[Run]:
         raise DataError(
             f"sub-{subject}: no recordings of task '{dataset.task}'{_what_there_is(known, dataset)}"
         )
-    return sorted(found, key=lambda run: (_natural(run.session), _natural(run.run_entity)))
+    return sorted(found, key=run_order)
+
+
+def run_order(run: Run) -> tuple[Any, ...]:
+    """Make a sort key by which runs come in order of session and number."""
+    return _natural(run.session), _natural(run.run_entity)
 
 
 def select_runs(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
 from neuroalign.network_settings import AnyNetwork, Network, expanded
-from neuroalign.response_settings import Responses as Responses
+from neuroalign.response_settings import Responses, of_trials
 from neuroalign.section import Section
 from neuroalign.simulation_settings import AnySimulation, Simulate
 
@@ -25,6 +25,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 
 Seconds = Annotated[float, Field(ge=0)]
 Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
+
+SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*"}
+"""Where datasets that are not named as BIDS wants have a folder per subject."""
 
 STACKED = ("ridge", "cross_attention")
 """What the encoder `stack` mixes."""
@@ -51,7 +54,7 @@ class Dataset(Section):
     @classmethod
     def _strip_entity(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return tuple(re.sub(r"^(sub|run)-", "", str(label)) for label in value)
+            return tuple(re.sub(r"^(sub-|run-|subj(?=\d))", "", str(label)) for label in value)
         return value
 
 
@@ -285,7 +288,7 @@ class Study(Section):
         if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
             return raw
         design = raw.get("design", {})
-        if raw["responses"].get("samples") != "trials" or not isinstance(design, dict):
+        if not of_trials(raw["responses"]) or not isinstance(design, dict):
             return raw
         folds, nuisance = design.get("folds", {}), design.get("nuisance", {})
         if isinstance(folds, dict) and isinstance(nuisance, dict):
@@ -406,10 +409,12 @@ class Study(Section):
         root = Path(self.dataset.path)
         if not root.is_dir():
             raise ConfigError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
-        labels = sorted(path.name[4:] for path in root.glob("sub-*") if path.is_dir())
+        folders = SUBJECT_FOLDERS.get(self.responses.kind, "sub-*")
+        labels = sorted(path.name[4:] for path in root.glob(folders) if path.is_dir())
         if not labels:
             raise ConfigError(
-                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset?"
+                f"dataset.path: '{root}' holds no folder {folders}; is it the root of the dataset? "
+                "Or list dataset.subjects"
             )
         return labels
 

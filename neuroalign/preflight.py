@@ -10,6 +10,7 @@ from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NetworkError, NeuroalignError, choices
 from neuroalign.network_settings import Network
+from neuroalign.response_settings import TABLED_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,8 +80,11 @@ def layers(study: Study) -> dict[str, list[str]]:
 
 def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign import bids
+    from neuroalign.recordings.check import described
     from neuroalign.recordings.check import problems as recording_problems
+    from neuroalign.recordings.formats import trials_of_all
     from neuroalign.stimuli.events import read_stimuli
+    from neuroalign.stimuli.listed import listed_stimuli
     from neuroalign.stimuli.media import check_image
 
     data = study.dataset
@@ -91,20 +95,17 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     if problems:
         return []
     asked = study.stimuli
-    stimuli = _attempt(problems, lambda: read_stimuli(table, data, asked, study.subjects(), check_image))
+
+    def look() -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Items and events, from headers."""
+        if study.responses.kind in TABLED_KINDS:
+            return listed_stimuli(trials_of_all(study), data.task, check_image)
+        return read_stimuli(table, data, asked, study.subjects(), check_image)
+
+    stimuli = _attempt(problems, look)
     shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"
-    words = [f"{asked.noun}s: {shown}"] if shown else []
-    return _recorded(study, table) + words
-
-
-def _recorded(study: Study, table: pd.DataFrame) -> list[str]:
-    from neuroalign.bids import select_runs
-
-    rows = select_runs(
-        table[table["n_volumes"].notna() & table["subject"].isin(study.subjects())], study.dataset
-    )
-    runs = rows.groupby(["subject", "run"])["n_volumes"].max()
-    return [f"subjects: {len(study.subjects())}", f"runs: {len(runs)}", f"volumes: {int(runs.sum())}"]
+    words = [f"stimuli: {shown}"] if shown else []
+    return described(study, table) + words
 
 
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:

@@ -21,6 +21,7 @@ from neuroalign import layout
 from neuroalign.config import STACKED, Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.response_settings import TABLED_KINDS
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -117,10 +118,15 @@ def index(study: Study) -> None:
 def stimuli(study: Study) -> None:
     """Read which words were presented when."""
     from neuroalign import arrays
+    from neuroalign.recordings.formats import trials_of_all
     from neuroalign.stimuli.events import read_stimuli
+    from neuroalign.stimuli.listed import listed_stimuli
 
-    table = arrays.open_table(_path(study, layout.INDEX))
-    items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+    if study.responses.kind in TABLED_KINDS:
+        items, events = listed_stimuli(trials_of_all(study), study.dataset.task)
+    else:
+        table = arrays.open_table(_path(study, layout.INDEX))
+        items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 

@@ -49,7 +49,10 @@ READS = {
     "index": Reads(
         ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
     ),
-    "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
+    "stimuli": Reads(
+        ("neuroalign.stimuli.listed", "neuroalign.recordings.formats"),
+        ("dataset", "stimuli", *(f"responses.{key}" for key in ("kind", "path", "items"))),
+    ),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(
         ("neuroalign.recordings.fmri",),

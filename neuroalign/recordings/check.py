@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Responses, Study
+from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.cleaning import check_run
-from neuroalign.recordings.files import Recording, find_recordings
-from neuroalign.recordings.formats import open_source
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
+from neuroalign.response_settings import TABLED_KINDS, Responses
 from neuroalign.stimuli.events import count_events, events_path, read_run
 
 P = ParamSpec("P")
@@ -53,9 +54,11 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         recordings, found = find_recordings(own, study.dataset, study.responses, subject)
         lines += found
         trials = study.responses.samples == "trials"
+        for path in dict.fromkeys(path for recording in recordings for path in recording.paths):
+            _try(lines, check_whole, path)
         for recording in recordings:
-            for path in recording.paths:
-                _try(lines, check_whole, path)
+            if study.responses.kind in TABLED_KINDS:
+                continue  # their headers were compared with the tables that come with them
             if trials:
                 lines += _trial_problems(own, study, recording)
             else:
@@ -70,6 +73,20 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
     if study.responses.average:
         lines += _average_problems(sampled)
     return _joined(lines)
+
+
+def described(study: Study, index: pd.DataFrame) -> list[str]:
+    """Say what there is to work on, a line each: subjects, runs, and volumes or trials."""
+    recordings = [
+        recording
+        for subject in study.subjects()
+        for recording in find_recordings(
+            bids.select(index, subject=("", subject)), study.dataset, study.responses, subject
+        )[0]
+    ]
+    samples = "trials" if study.responses.samples == "trials" else "volumes"
+    total = int(sum(max(recording.n_volumes) for recording in recordings))
+    return [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}", f"{samples}: {total}"]
 
 
 def _joined(lines: list[str]) -> list[str]:

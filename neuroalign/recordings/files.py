@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import DataError, choices
+from neuroalign.response_settings import Responses
 
 HEMISPHERES = ("L", "R")
 

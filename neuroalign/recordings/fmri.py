@@ -9,14 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import clean_run, describe, kept_volumes
-from neuroalign.recordings.files import Recording, find_recordings
-from neuroalign.recordings.formats import open_source
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.joining import finish, join_runs
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.trials import read_trials
+from neuroalign.response_settings import Responses
 
 
 def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, subject: str) -> xr.Dataset:

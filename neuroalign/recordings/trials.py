@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import arrays
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.joining import finish, join_runs
+from neuroalign.response_settings import Responses
 
 _BLOCK = 8192
 """Targets scaled at once, in double precision: bounds the memory beside the data themselves."""
@@ -52,9 +53,8 @@ def read_trials(
         join_runs(data),
         pd.concat(samples, ignore_index=True),
         source.targets,
-        **place,
+        **(place | source.attributes),
         samples="trials",
-        **source.attributes,
     )
     cleaning = (
         "Within each run, every target was z-scored over trials."

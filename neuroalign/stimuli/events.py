@@ -14,7 +14,7 @@ import pandas as pd
 from neuroalign import bids
 from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import ConfigError, DataError, choices
-from neuroalign.stimuli.images import gather_images
+from neuroalign.stimuli.images import address, gather_images
 from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
 from neuroalign.stimuli.textgrid import read_textgrid
@@ -68,18 +68,18 @@ def read_stimuli(
             place = {"subject": subject, "session": run.session, "task": run.task, "run": run.label}
             shown.append(read_run(own, dataset, source, run).assign(**place))
     if source.modality == "image":
-        items, events = gather_images(shown, Path(dataset.path, source.root), look)
-        content = items["digest"]
-    else:
-        items, events = gather(shown, source.passage)
-        content = items["text"]
-    return items, events.assign(content=_shuffled(content)[events["item"]])
+        root = Path(dataset.path, source.root)
+        placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
+        return numbered(*gather_images(placed, look))
+    return numbered(*gather(shown, source.passage))
 
 
-def _shuffled(contents: pd.Series) -> np.ndarray:
-    """Number (n_items,) distinct contents by the order of their hashes."""
+def numbered(items: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give events the number of their content, by the order of hashes; see `read_stimuli`."""
+    contents = items["digest"] if "digest" in items else items["text"]
     hashes = [hashlib.sha256(content.encode()).hexdigest() for content in contents]
-    return np.unique(np.array(hashes), return_inverse=True)[1].astype(np.int64)
+    number = np.unique(np.array(hashes), return_inverse=True)[1].astype(np.int64)
+    return items, events.assign(content=number[events["item"]])
 
 
 def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> pd.DataFrame:

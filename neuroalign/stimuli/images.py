@@ -12,18 +12,13 @@ from tqdm import tqdm
 from neuroalign.errors import DataError
 
 
-def gather_images(
-    shown: list[pd.DataFrame], root: Path, look: Callable[[str], str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def gather_images(shown: list[pd.DataFrame], look: Callable[[str], str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Join the images of all runs into items and events, each distinct file once.
 
     Parameters
     ----------
     shown : list of DataFrame
-        One per run: columns `word` (the file's name below `root`), `onset`, `duration`, `subject`,
-        `session`, `task`, `run`.
-    root : Path
-        Folder of the images.
+        Columns `uri`, `onset`, `duration`, `subject`, `session`, `task`, `run`.
     look : function of an address
         Gives the digest of an image, or complains of it.
 
@@ -35,11 +30,10 @@ def gather_images(
     Raises
     ------
     DataError
-        Files are missing, or lie outside the folder; the first of them is named.
+        Files are missing; the first of them is named.
     """
     every = pd.concat(shown, ignore_index=True)
-    names = sorted(set(every["word"]))
-    addresses = [address(name, root) for name in names]
+    addresses = sorted(set(every["uri"]))
     digests, problems = [], []
     for uri in tqdm(addresses, "images", unit="image", disable=None):
         try:
@@ -49,7 +43,7 @@ def gather_images(
     if problems:
         more = f" (and {len(problems) - 1} more images like it)" if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{more}")
-    number = np.arange(len(names))
+    number = np.arange(len(addresses))
     items = pd.DataFrame(
         {
             "item": number,
@@ -62,7 +56,7 @@ def gather_images(
             "digest": digests,
         }
     )
-    every["item"] = every["word"].map(dict(zip(names, number, strict=True)))
+    every["item"] = every["uri"].map(dict(zip(addresses, number, strict=True)))
     return items, every[["subject", "session", "task", "run", "onset", "duration", "item"]]
 
 
