@@ -304,9 +304,11 @@ class Study(Section):
             asked = {"folds.by: item": design.folds.by == "item", "repeats": design.repeats == "average"}
             remedy = "goes with responses.samples: trials; leave it out of a time series"
         else:
-            given = design.model_fields_set & {"resample", "delays", "lanczos_window", "filter"}
+            # A saved config names all keys: only what differs from the default was asked for.
+            default = Design()
+            names = ("resample", "delays", "lanczos_window", "filter")
             asked = {
-                **{name: True for name in sorted(given)},
+                **{name: getattr(design, name) != getattr(default, name) for name in names},
                 "folds.by: block": design.folds.by == "block",
                 "nuisance.word_rate": design.nuisance.word_rate,
                 "nuisance.columns": bool(design.nuisance.columns),

@@ -102,9 +102,10 @@ class Responses(Section):
         """Some kinds know trials only; and for trials, the default high-pass filter stands for none."""
         if not isinstance(raw, dict):
             return raw
-        if of_trials(raw) and raw.get("high_pass_hz", HIGH_PASS_HZ) == HIGH_PASS_HZ:
-            return {"samples": "trials", **raw, "high_pass_hz": None}
-        return raw
+        if not of_trials(raw):
+            return raw
+        given = raw.get("high_pass_hz", HIGH_PASS_HZ)
+        return {**raw, "samples": "trials", "high_pass_hz": None if given == HIGH_PASS_HZ else given}
 
     @model_validator(mode="after")
     def _keys_go_with_the_kind(self) -> Responses:

@@ -329,3 +329,35 @@ def test_the_readme_of_the_repository_shows_a_valid_config() -> None:
     assert shown
     assert len(shown[1].splitlines()) <= 10
     configfile.parse(yaml.safe_load(shown[1]))
+
+
+TRIALS = {"responses": {"kind": "volume", "samples": "trials"}}
+
+
+def test_trials_are_held_out_by_item_and_have_no_word_rate() -> None:
+    found = configfile.parse(changed(**TRIALS))
+    assert found.design.folds.by == "item"
+    assert not found.design.nuisance.word_rate
+    assert found.responses.high_pass_hz is None
+    again = configfile.parse(found.model_dump(mode="json"))
+    assert again == found
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (changed(**TRIALS, design__delays=[1]), "design.delays goes with a time series"),
+        (changed(**TRIALS, design__folds={"by": "block", "gap_s": 10}), "design.folds.by: block goes with a"),
+        (
+            changed(**TRIALS, design__nuisance={"word_rate": True}),
+            "design.nuisance.word_rate goes with a time",
+        ),
+        (changed(design__folds={"by": "item"}), "design.folds.by: item goes with responses.samples: trials"),
+        (changed(design__repeats="average"), "design.repeats goes with responses.samples: trials"),
+        (changed(design__nuisance={"networks": ["tyni"]}), "names 'tyni': did you mean 'tiny'?"),
+        (changed(design__nuisance={"networks": ["tiny"]}), "all networks are nuisance"),
+        (changed(stimuli={"modality": "image", "source": "textgrid", "path": "a"}), "a TextGrid holds words"),
+    ],
+)
+def test_what_does_not_go_with_the_samples_is_refused(raw: object, said: str) -> None:
+    assert said in message(raw)

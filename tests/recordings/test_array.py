@@ -125,7 +125,7 @@ def test_stages_need_no_derivatives(root):
     assert described[:3] == ["subjects: 2", "runs: 6", f"trials: {6 * TRIALS}"]
     images, network = found
     assert "images/10_0.png: no such file" in images
-    assert "and 8 more" in images
+    assert "and 20 more" in images
     assert "nowhere" in network
     stages.index(made)
     stages.responses(made, "02")
