@@ -17,7 +17,7 @@ HIGH_PASS_HZ = 0.01
 BIDS_KINDS = ("surface", "volume", "parcels")
 """Kinds whose files have BIDS names."""
 
-TABLED_KINDS = ("array", "nsd")
+TABLED_KINDS = ("array", "nsd", "algonauts")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
 ONLY_WITH = {
@@ -36,7 +36,7 @@ NEEDED = {"array": ("path", "items")}
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "array", "nsd"]
+    kind: Literal["surface", "volume", "parcels", "array", "nsd", "algonauts"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )
@@ -97,6 +97,8 @@ class Responses(Section):
         if not isinstance(raw, dict):
             return raw
         samples = raw.get("samples", "trials" if raw.get("kind") in TABLED_KINDS else "time")
+        if raw.get("kind") == "algonauts":  # z-scored within sessions before they were averaged
+            raw = {"standardize": False, **raw}
         if samples == "trials" and raw.get("high_pass_hz", HIGH_PASS_HZ) == HIGH_PASS_HZ:
             return {**raw, "samples": samples, "high_pass_hz": None}
         return {**raw, "samples": samples}

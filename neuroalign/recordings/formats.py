@@ -108,7 +108,7 @@ def open_source(
 
 
 def _tabled(settings: Responses) -> TabledFormat:
-    from neuroalign.recordings import array, nsd
+    from neuroalign.recordings import algonauts, array, nsd
 
-    formats: dict[str, TabledFormat] = {"array": array, "nsd": nsd}
+    formats: dict[str, TabledFormat] = {"array": array, "nsd": nsd, "algonauts": algonauts}
     return formats[settings.kind]
