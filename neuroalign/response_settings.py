@@ -17,26 +17,26 @@ HIGH_PASS_HZ = 0.01
 BIDS_KINDS = ("surface", "volume", "parcels")
 """Kinds whose files have BIDS names."""
 
-TABLED_KINDS = ("array", "nsd", "algonauts")
+TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
 ONLY_WITH = {
     "suffix": BIDS_KINDS,
     "entities": BIDS_KINDS,
-    "path": ("array",),
-    "items": ("array",),
+    "path": ("array", "glmsingle"),
+    "items": ("array", "glmsingle"),
     "betas": ("nsd",),
 }
 """Keys that not every kind knows, and the kinds that do."""
 
-NEEDED = {"array": ("path", "items")}
+NEEDED = {"array": ("path", "items"), "glmsingle": ("path", "items")}
 """Keys that a kind cannot do without."""
 
 
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "array", "nsd", "algonauts"]
+    kind: Literal["surface", "volume", "parcels", "array", "glmsingle", "nsd", "algonauts"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )
@@ -47,12 +47,12 @@ class Responses(Section):
     )
     path: str | None = Field(
         None,
-        description="for array: .npy or .tsv (trial, target), relative to the dataset; "
-        "may hold {subject}, {session}, {task}, {run}",
+        description="for array: .npy or .tsv (trial, target), for glmsingle: its .hdf5 or .mat, relative to "
+        "the dataset; may hold {subject}, {session}, {task}, {run}",
     )
     items: str | None = Field(
         None,
-        description="for array: TSV with one row per trial, an `item` (image file) or `text`, "
+        description="for array and glmsingle: TSV with one row per trial, an `item` (image file) or `text`, "
         "and maybe its `run`; a pattern as `path` is",
     )
     betas: str | None = Field(

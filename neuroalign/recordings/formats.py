@@ -108,7 +108,12 @@ def open_source(
 
 
 def _tabled(settings: Responses) -> TabledFormat:
-    from neuroalign.recordings import algonauts, array, nsd
+    from neuroalign.recordings import algonauts, array, glmsingle, nsd
 
-    formats: dict[str, TabledFormat] = {"array": array, "nsd": nsd, "algonauts": algonauts}
+    formats: dict[str, TabledFormat] = {
+        "array": array,
+        "glmsingle": glmsingle,
+        "nsd": nsd,
+        "algonauts": algonauts,
+    }
     return formats[settings.kind]
