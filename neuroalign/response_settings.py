@@ -14,7 +14,7 @@ HIGH_PASS_HZ = 0.01
 """What is removed from time series where the config does not say."""
 
 
-BIDS_KINDS = ("surface", "volume", "parcels")
+BIDS_KINDS = ("surface", "volume", "parcels", "cifti")
 """Kinds whose files have BIDS names."""
 
 TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts")
@@ -36,7 +36,7 @@ NEEDED = {"array": ("path", "items"), "glmsingle": ("path", "items")}
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "array", "glmsingle", "nsd", "algonauts"]
+    kind: Literal["surface", "volume", "parcels", "cifti", "array", "glmsingle", "nsd", "algonauts"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )

@@ -98,6 +98,10 @@ def open_source(
         from neuroalign.recordings.tabular import open_parcels
 
         return open_parcels(settings, recordings)
+    if settings.kind == "cifti":
+        from neuroalign.recordings.cifti import open_ciftis
+
+        return open_ciftis(settings, recordings)
     if settings.kind == "surface":
         from neuroalign.recordings.surface import open_surfaces
 

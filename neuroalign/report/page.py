@@ -128,7 +128,8 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         facts.append(
             ("Samples", f"{_range(samples)} volumes per subject, TR {float(summary.attrs['tr']):g} s")
         )
-    where = {"surface": "vertices", "volume": "voxels", "parcels": "parcels"}[evidence.kind]
+    kinds = {"surface": "vertices", "volume": "voxels", "cifti": "grayordinates"}
+    where = kinds.get(evidence.kind, "parcels")
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
     for name, network in study.networks.items():
