@@ -39,6 +39,7 @@ RECORDING_ENDINGS = {
     "volume": ("bold", (".nii.gz", ".nii")),
     "surface": ("bold", (".func.gii", ".shape.gii")),
     "parcels": ("timeseries", (".tsv",)),
+    "cifti": ("bold", (".dtseries.nii", ".dscalar.nii")),
 }
 """Suffix of time series, and extensions, of each kind of recording with BIDS names."""
 

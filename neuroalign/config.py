@@ -26,7 +26,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 Seconds = Annotated[float, Field(ge=0)]
 Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
 
-SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*"}
+SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*", "algonauts": "subj*"}
 """Where datasets that are not named as BIDS wants have a folder per subject."""
 
 STACKED = ("ridge", "cross_attention")

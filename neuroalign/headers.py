@@ -11,6 +11,9 @@ from typing import Any
 
 from neuroalign.errors import DataError, NeuroalignError
 
+CIFTI = (".dtseries.nii", ".dscalar.nii")
+"""How the names of dense CIFTI files end."""
+
 _GIFTI_HEAD = 1 << 16
 
 
@@ -44,6 +47,8 @@ def count_volumes(path: str | Path) -> int:
         import nibabel as nib
 
         shape = nib.load(path).shape
+    if path.name.endswith(CIFTI) and len(shape) == 2:
+        return int(shape[0])
     if len(shape) != 4:
         raise DataError(f"{path}: expected a 4-D image, got shape {shape}; give the whole time series")
     return int(shape[3])

@@ -1,7 +1,7 @@
-"""Scores onto their geometry: NIfTI, GIFTI or tables, named as a BIDS-derivative dataset.
+"""Scores onto their geometry: NIfTI, GIFTI, CIFTI or tables, named as a BIDS-derivative dataset.
 
-`score_maps` says which maps there are; here they are put on vertices, voxels or parcels. The folder is made
-whole and then moved into place, and equal summaries give equal bytes.
+`score_maps` says which maps there are; here they are put on vertices, voxels, grayordinates or parcels.
+The folder is made whole and then moved into place, and equal summaries give equal bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title:
     Raises
     ------
     DataError
-        A summary is neither surface, volume nor parcels, or its targets lie outside its geometry.
+        A summary is neither surface, volume, cifti nor parcels, or its targets lie outside its geometry.
     """
     summaries = list(summaries)
     folder = Path(folder)
@@ -93,7 +93,7 @@ def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, b
         name = bids_name(entities, "statmap", ".tsv")
         yield f"{place}/{name}", _table(summary, found), _table_sidecar(summary, found)
         return
-    makers = {"surface": _surfaces, "volume": _volume}
+    makers = {"surface": _surfaces, "volume": _volume, "cifti": _cifti}
     if kind not in makers:
         raise DataError(f"maps: kind of sub-{subject} is {kind!r}: {choices(kind, [*makers, 'parcels'])}")
     for score_map in found:
@@ -155,6 +155,41 @@ def _volume(summary: xr.Dataset, score_map: ScoreMap) -> Iterator[tuple[dict[str
     image.header.set_xyzt_units("mm")
     # A fixed time stamp: gzip would otherwise write the time of day into the file.
     yield {}, ".nii.gz", gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def _cifti(summary: xr.Dataset, score_map: ScoreMap) -> Iterator[tuple[dict[str, str], str, bytes]]:
+    import nibabel
+
+    names = _layer_names(summary, score_map.rows) if score_map.values.ndim == 2 else [score_map.stat]
+    rows = np.atleast_2d(score_map.values).astype(np.float32)
+    axes = (nibabel.cifti2.ScalarAxis(names), grayordinates(summary))
+    image = nibabel.Cifti2Image(rows, axes)
+    image.update_headers()
+    image.nifti_header.set_intent("ConnDenseScalar")
+    yield {}, ".dscalar.nii", image.to_bytes()
+
+
+def grayordinates(summary: xr.Dataset) -> Any:
+    """The targets as nibabel's axis of a CIFTI file, one brain model per structure."""
+    import nibabel
+
+    places = summary["roi"].values.astype(str)
+    begins = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
+    whole = None
+    for begin, end in zip(begins, [*begins[1:], len(places)], strict=True):
+        part, hemi = slice(begin, end), str(summary["hemi"].values[begin])
+        name = f"CIFTI_STRUCTURE_{places[begin]}"
+        if hemi:
+            size = int(summary.attrs["vertices"][list(HEMISPHERES).index(hemi)])
+            model = nibabel.cifti2.BrainModelAxis.from_surface(summary["vertex"].values[part], size, name)
+        else:
+            voxels = np.column_stack([summary[axis].values[part] for axis in "ijk"])
+            shape = tuple(int(size) for size in summary.attrs["shape"])
+            model = nibabel.cifti2.BrainModelAxis(
+                name, voxel=voxels, affine=affine(summary), volume_shape=shape
+            )
+        whole = model if whole is None else whole + model
+    return whole
 
 
 def _table(summary: xr.Dataset, found: Sequence[ScoreMap]) -> bytes:

@@ -14,22 +14,22 @@ HIGH_PASS_HZ = 0.01
 """What is removed from time series where the config does not say."""
 
 
-BIDS_KINDS = ("surface", "volume", "parcels")
+BIDS_KINDS = ("surface", "volume", "parcels", "cifti")
 """Kinds whose files have BIDS names."""
 
-TABLED_KINDS = ("array", "nsd")
+TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
 ONLY_WITH = {
     "suffix": BIDS_KINDS,
     "entities": BIDS_KINDS,
-    "path": ("array",),
-    "items": ("array",),
+    "path": ("array", "glmsingle"),
+    "items": ("array", "glmsingle"),
     "betas": ("nsd",),
 }
 """Keys that not every kind knows, and the kinds that do."""
 
-NEEDED = {"array": ("path", "items")}
+NEEDED = {"array": ("path", "items"), "glmsingle": ("path", "items")}
 """Keys that a kind cannot do without."""
 
 
@@ -42,7 +42,7 @@ def of_trials(raw: dict[str, Any]) -> bool:
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "array", "nsd"]
+    kind: Literal["surface", "volume", "parcels", "cifti", "array", "glmsingle", "nsd", "algonauts"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
     )
@@ -53,12 +53,12 @@ class Responses(Section):
     )
     path: str | None = Field(
         None,
-        description="for array: .npy or .tsv (trial, target), relative to the dataset; "
-        "may hold {subject}, {session}, {task}, {run}",
+        description="for array: .npy or .tsv (trial, target), for glmsingle: its .hdf5 or .mat, relative to "
+        "the dataset; may hold {subject}, {session}, {task}, {run}",
     )
     items: str | None = Field(
         None,
-        description="for array: TSV with one row per trial, an `item` (image file) or `text`, "
+        description="for array and glmsingle: TSV with one row per trial, an `item` (image file) or `text`, "
         "and maybe its `run`; a pattern as `path` is",
     )
     betas: str | None = Field(
@@ -104,6 +104,8 @@ class Responses(Section):
             return raw
         if not of_trials(raw):
             return raw
+        if raw.get("kind") == "algonauts":  # z-scored within sessions before they were averaged
+            raw = {"standardize": False, **raw}
         given = raw.get("high_pass_hz", HIGH_PASS_HZ)
         return {**raw, "samples": "trials", "high_pass_hz": None if given == HIGH_PASS_HZ else given}
 

@@ -350,7 +350,7 @@ def test_trials_are_held_out_by_item_and_have_no_word_rate() -> None:
         (changed(**TRIALS, design__folds={"by": "block", "gap_s": 10}), "design.folds.by: block goes with a"),
         (
             changed(**TRIALS, design__nuisance={"word_rate": True}),
-            "design.nuisance.word_rate goes with a time",
+            "design.nuisance.word_rate goes with a",
         ),
         (changed(design__folds={"by": "item"}), "design.folds.by: item goes with responses.samples: trials"),
         (changed(design__repeats="average"), "design.repeats goes with responses.samples: trials"),

@@ -67,7 +67,7 @@ def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Reco
     targets = pd.DataFrame({"name": pd.Series(columns[0], dtype=object)})
     if settings.regions is not None:
         named = paths[0].suffix == ".tsv"
-        targets = _regions(Path(dataset.path, settings.regions), targets, match_names=named)
+        targets = name_regions(Path(dataset.path, settings.regions), targets, match_names=named)
 
     def read(recording: Recording) -> np.ndarray:
         return _read(recording.paths[0], rows[recording.run])
@@ -123,8 +123,14 @@ def _read(path: Path, rows: np.ndarray) -> np.ndarray:
         return np.asarray(_memory_map(path)[rows], np.float32)
 
 
-def _regions(path: Path, targets: pd.DataFrame, match_names: bool) -> pd.DataFrame:
-    """Name the region of every target: by its name, or in order where the file gives no names."""
+def name_regions(path: Path, targets: pd.DataFrame, match_names: bool) -> pd.DataFrame:
+    """Name the region of every target: by its name, or in order where the targets have no names yet.
+
+    Raises
+    ------
+    DataError
+        The file is missing, has no columns `name` and `roi`, or does not fit the targets.
+    """
     table = read_tsv(path)
     if not {"name", "roi"} <= set(table.columns):
         raise DataError(f"{path}: expected columns 'name' and 'roi', got {', '.join(table.columns)}")

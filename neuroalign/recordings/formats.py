@@ -103,6 +103,10 @@ def open_source(
         from neuroalign.recordings.tabular import open_parcels
 
         return open_parcels(settings, recordings)
+    if settings.kind == "cifti":
+        from neuroalign.recordings.cifti import open_ciftis
+
+        return open_ciftis(settings, recordings)
     if settings.kind == "surface":
         from neuroalign.recordings.surface import open_surfaces
 
@@ -113,7 +117,12 @@ def open_source(
 
 
 def _tabled(settings: Responses) -> TabledFormat:
-    from neuroalign.recordings import array, nsd
+    from neuroalign.recordings import algonauts, array, glmsingle, nsd
 
-    formats: dict[str, TabledFormat] = {"array": array, "nsd": nsd}
+    formats: dict[str, TabledFormat] = {
+        "array": array,
+        "glmsingle": glmsingle,
+        "nsd": nsd,
+        "algonauts": algonauts,
+    }
     return formats[settings.kind]

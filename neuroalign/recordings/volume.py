@@ -69,7 +69,7 @@ def open_volumes(
     shape, affine = grid_of(masks[0][1])
     targets = voxels_within(inside, affine)
     for path, image in regions:
-        targets["roi"] = _region_names(path, values_of(path, image)[inside])
+        targets["roi"] = region_names(path, values_of(path, image)[inside])
 
     def read(recording: Recording) -> np.ndarray:
         with reading(recording.paths[0]):
@@ -78,6 +78,27 @@ def open_volumes(
             return np.ascontiguousarray(data[inside].T)
 
     return Source(targets, {"affine": affine.ravel().tolist(), "shape": list(shape)}, read)
+
+
+def region_names(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Name integer labels by the table beside the image (columns `index` and `name`); 0 has no name.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read.
+    """
+    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    names: dict[int, str] = {}
+    if table.is_file():
+        with reading(table):
+            rows = pd.read_csv(table, sep="\t", dtype={"name": str}, keep_default_na=False)
+            if not {"index", "name"} <= set(rows.columns):
+                raise DataError(
+                    f"{table}: expected columns 'index' and 'name', got {', '.join(rows.columns)}"
+                )
+            names = dict(zip(rows["index"].astype(int), rows["name"], strict=True))
+    return name_labels(labels, names)
 
 
 def _of_subject(dataset: Dataset, path: str, recordings: Sequence[Recording]) -> Path:
@@ -94,18 +115,3 @@ def _masks_of_runs(
         except DataError as error:
             problems.append(str(error))
     return list(found)
-
-
-def _region_names(path: Path, labels: np.ndarray) -> np.ndarray:
-    """Name integer labels by the table beside the image (columns `index` and `name`); 0 has no name."""
-    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
-    names: dict[int, str] = {}
-    if table.is_file():
-        with reading(table):
-            rows = pd.read_csv(table, sep="\t", dtype={"name": str}, keep_default_na=False)
-            if not {"index", "name"} <= set(rows.columns):
-                raise DataError(
-                    f"{table}: expected columns 'index' and 'name', got {', '.join(rows.columns)}"
-                )
-            names = dict(zip(rows["index"].astype(int), rows["name"], strict=True))
-    return name_labels(labels, names)

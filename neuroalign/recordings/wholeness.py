@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
-from neuroalign.headers import open_mgh, reading
+from neuroalign.headers import CIFTI, open_mgh, reading
 
 _CHUNK = 1 << 22
 
@@ -45,11 +45,14 @@ def check_whole(path: str | Path) -> None:
 
 
 def header_tr(path: str | Path) -> float | None:
-    """Read the repetition time (s) from a NIfTI header, or None where it does not state its time unit."""
+    """Read the repetition time (s) from a NIfTI or CIFTI header, or None where it does not state it."""
     import nibabel as nib
 
     with reading(path):
         header: Any = nib.load(path).header
+        if str(path).endswith(CIFTI):
+            axis = header.get_axis(0)
+            return float(axis.step) if getattr(axis, "unit", None) == "SECOND" else None
         seconds = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(header.get_xyzt_units()[1])
         zooms = header.get_zooms()
     # Without a unit the value is what the writing program left there, most often 1.
@@ -57,9 +60,11 @@ def header_tr(path: str | Path) -> float | None:
 
 
 def _check_image(path: Path, image: Any) -> None:
-    if len(image.shape) != 4:
+    cifti = path.name.endswith(CIFTI)
+    header = image.nifti_header if cifti else image.header
+    if len(image.shape) != 4 and not cifti:
         raise DataError(f"{path}: expected a 4-D image, got shape {image.shape}; give the whole time series")
-    size = int(np.prod(image.shape, dtype=np.int64)) * image.header.get_data_dtype().itemsize
+    size = int(np.prod(image.shape, dtype=np.int64)) * header.get_data_dtype().itemsize
     expected = image.dataobj.offset + size
     if path.name.endswith(".gz"):
         with path.open("rb") as stream:

@@ -93,7 +93,8 @@ def _networks(evidence: Evidence) -> list[str]:
 def _recordings(evidence: Evidence) -> list[str]:
     study = evidence.study
     settings = study.responses
-    where = {"surface": "surface vertices", "volume": "voxels", "parcels": "parcels"}[settings.kind]
+    kinds = {"surface": "surface vertices", "volume": "voxels", "cifti": "grayordinates"}
+    where = kinds.get(evidence.kind, "parcels")
     space = f" in {settings.space}" if settings.space else ""
     reader = ", read with nilearn (Abraham 2014)" if settings.kind != "parcels" else ""
     out = [f"Responses were taken at {where}{space} from {study.dataset.derivatives}{reader}."]

@@ -128,10 +128,11 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         what = (
             f"volumes per subject, TR {float(summary.attrs['tr']):g} s"
             if "tr" in summary.attrs
-            else ("trials per subject")
+            else "trials per subject"
         )
         facts.append(("Samples", f"{_range(samples)} {what}"))
-    where = {"surface": "vertices", "volume": "voxels", "parcels": "parcels"}[evidence.kind]
+    kinds = {"surface": "vertices", "volume": "voxels", "cifti": "grayordinates"}
+    where = kinds.get(evidence.kind, "parcels")
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
     for name, network in study.networks.items():

@@ -181,7 +181,7 @@ def test_tables_that_do_not_say_what_was_shown(root, columns, said):
         ({"path": None}, "kind array needs path: say where its files are"),
         ({"samples": "time"}, "kind array has one response per trial; set samples: trials"),
         ({"suffix": "bold"}, "suffix does not go with kind array, only with surface, volume, parcels"),
-        ({"kind": "volume"}, "path does not go with kind volume, only with array"),
+        ({"kind": "volume"}, "path does not go with kind volume, only with array, glmsingle"),
         ({"high_pass_hz": 0.02}, "high_pass_hz clean time series"),
     ],
 )
