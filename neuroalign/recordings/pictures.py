@@ -19,7 +19,7 @@ Grid = tuple[np.ndarray, np.ndarray]
 def draw(number: int, seed: int) -> tuple[str, np.ndarray]:
     """Draw image `number`: its kind, one of KINDS, and its pixels (SIDE, SIDE, 3) of 8 bits.
 
-    On a background of one colour with a slope of light lie three to eight elements of the kind, each at a
+    On a background of one colour with a slope of light lie five to twelve elements of the kind, each at a
     place of its own; the light and the contrast of images vary.
     """
     rng = np.random.default_rng((seed, 300, number))
@@ -27,11 +27,11 @@ def draw(number: int, seed: int) -> tuple[str, np.ndarray]:
     points = SIDE * _SUPERSAMPLED
     axis = (np.arange(points) + 0.5) / points
     x, y = np.meshgrid(axis, axis)
-    slope = rng.uniform(-0.3, 0.3, (2, 1, 1))
-    image = rng.uniform(0.15, 0.75) + rng.uniform(-0.12, 0.12, 3)
+    slope = rng.uniform(-0.2, 0.2, (2, 1, 1))
+    image = rng.uniform(0.3, 0.65) + rng.uniform(-0.08, 0.08, 3)
     image = image + (slope[0] * (x - 0.5) + slope[1] * (y - 0.5))[..., None]
-    for _ in range(rng.integers(3, 9)):
-        centre, size = rng.uniform(0.05, 0.95, 2), rng.uniform(0.06, 0.22)
+    for _ in range(rng.integers(5, 13)):
+        centre, size = rng.uniform(0.05, 0.95, 2), rng.uniform(0.06, 0.2)
         values, cover = KINDS[kind](((x - centre[0]) / size, (y - centre[1]) / size), rng)
         cover = rng.uniform(0.5, 1.0) * cover[..., None]
         image = (1 - cover) * image + cover * values
