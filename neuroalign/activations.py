@@ -193,12 +193,15 @@ class _Partial:
             "input", shape=(self.n_items,), chunks=(self.chunk,), dtype="uint64", dimension_names=("item",)
         )
         for name, shape in self.shapes.items():
+            single = len(shape) > 1
+            # Tokens are read a few items at a time, anywhere; one file still holds a chunk of items.
             group.create_array(
                 name,
                 shape=(self.n_items, *shape),
-                chunks=(self.chunk, *shape),
+                chunks=(1 if single else self.chunk, *shape),
+                shards=(self.chunk, *shape) if single else None,
                 dtype=self.dtype,
-                dimension_names=("item", *(("token",) if len(shape) > 1 else ()), "unit"),
+                dimension_names=("item", *(("token",) if single else ()), "unit"),
             )
         for number, places in enumerate(self.places):
             where = np.asarray(places, np.float32)

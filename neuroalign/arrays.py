@@ -102,6 +102,7 @@ def build_responses(
     data: np.ndarray,
     samples: pd.DataFrame,
     targets: pd.DataFrame,
+    /,
     **attributes: Any,
 ) -> xr.Dataset:
     """Label the responses of one subject.
@@ -111,11 +112,13 @@ def build_responses(
     data : array (n_samples, n_targets)
         Constant or non-finite targets are set to NaN and marked `valid = False`.
     samples : DataFrame (n_samples rows)
-        Columns `run` (label) and `time_s` (seconds from the first volume of that run).
+        Columns `run` (label) and `time_s` (seconds from the first volume of that run, or a trial's
+        number within it).
     targets : DataFrame (n_targets rows)
         Any of `TARGET_COORDINATES` save `valid`.
     **attributes
-        `subject`, `task`, `kind` (surface, volume or parcels), `space`, `tr`, and whatever places
+        `subject`, `task`, `kind` (surface, volume or parcels), `space`, `tr` for time series or
+        `samples` = "trials", and whatever places
         the targets: `affine` and `shape` for volumes, `vertices` (left, right) for surfaces.
 
     Returns
@@ -154,7 +157,7 @@ def target_coordinates(dataset: xr.Dataset) -> dict[str, Any]:
     return {name: dataset[name] for name in TARGET_COORDINATES if name in dataset.coords}
 
 
-PLACE_ATTRIBUTES = ("subject", "task", "kind", "space", "tr", "affine", "shape", "vertices")
+PLACE_ATTRIBUTES = ("subject", "task", "kind", "space", "samples", "tr", "affine", "shape", "vertices")
 
 
 def place_attributes(dataset: xr.Dataset) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset
+from neuroalign.config import Dataset, Study
 from neuroalign.errors import DataError, choices
 from neuroalign.headers import count_volumes, read_json
+from neuroalign.response_settings import Responses
 
 ENTITY_ORDER = (
     *("sub", "tpl", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain"),
@@ -36,10 +37,10 @@ COLUMNS = {
 FACTS = ("tr", "n_volumes", "start_time_s")
 RECORDING_ENDINGS = {
     "volume": ("bold", (".nii.gz", ".nii")),
-    "surface": ("bold", (".func.gii",)),
+    "surface": ("bold", (".func.gii", ".shape.gii")),
     "parcels": ("timeseries", (".tsv",)),
 }
-"""Suffix and extensions of the recordings of each kind that `responses.kind` may name."""
+"""Suffix of time series, and extensions, of each kind of recording with BIDS names."""
 
 _NAME = re.compile(
     r"(?P<entities>(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*)(?P<suffix>[A-Za-z0-9]+)(?P<extension>\.[^/]+)"
@@ -93,17 +94,41 @@ def bids_name(entities: Mapping[str, str], suffix: str, extension: str) -> str:
     return "_".join([f"{key}-{given[key]}" for key in ordered] + [suffix]) + extension
 
 
-def index_dataset(root: str | Path, derivatives: str | Path, task: str) -> pd.DataFrame:
+def recording_ending(settings: Responses) -> tuple[str, tuple[str, ...]]:
+    """Give the suffix and the extensions of the recordings that a study asks for."""
+    suffix, extensions = RECORDING_ENDINGS[settings.kind]
+    return settings.file_suffix or suffix, extensions
+
+
+def index_study(study: Study) -> pd.DataFrame:
+    """List the files of a study's dataset, as `index_dataset` does.
+
+    Raises
+    ------
+    DataError
+        One of the folders is missing.
+    """
+    data, settings = study.dataset, study.responses
+    derivatives = data.derivatives if settings.kind in RECORDING_ENDINGS else None
+    return index_dataset(data.path, derivatives, data.task, settings.file_suffix)
+
+
+def index_dataset(
+    root: str | Path, derivatives: str | Path | None, task: str, suffix: str | None = None
+) -> pd.DataFrame:
     """List the BIDS files of a dataset and of its preprocessed derivatives.
 
     Parameters
     ----------
     root : path
         The dataset: files beside and below its `sub-*` folders are listed.
-    derivatives : path
-        The folder of preprocessed data, absolute or relative to `root`.
+    derivatives : path or None
+        The folder of preprocessed data, absolute or relative to `root`; None where recordings are found
+        in another way.
     task : str
         Only recordings of this task have their headers read.
+    suffix : str, optional
+        Of the recordings, such as `statmap` for responses to trials; that of time series when left out.
 
     Returns
     -------
@@ -111,7 +136,8 @@ def index_dataset(root: str | Path, derivatives: str | Path, task: str) -> pd.Da
         One row per file. Strings, empty where absent: `path` (relative to `root`, absolute if
         outside), `scope` (raw or derivatives), `subject`, `session`, `task`, `run_entity`, `run`,
         `space`, `hemi`, `desc`, `entities` (all, as JSON), `suffix`, `extension`. Numbers, NaN
-        where unknown: `tr` (s, from sidecars), `n_volumes` (from headers), `start_time_s`.
+        where unknown: `tr` (s, from sidecars), `n_volumes` (from headers), `start_time_s`. Last,
+        `recording`: whether the file is one of responses, preprocessed.
 
     Raises
     ------
@@ -119,7 +145,7 @@ def index_dataset(root: str | Path, derivatives: str | Path, task: str) -> pd.Da
         One of the folders is missing.
     """
     root = Path(root)
-    folder = root / derivatives
+    folder = root / (derivatives or ".")
     if not root.is_dir():
         raise DataError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
     if not folder.is_dir():
@@ -127,13 +153,14 @@ def index_dataset(root: str | Path, derivatives: str | Path, task: str) -> pd.Da
             path.relative_to(root).as_posix() for path in root.glob("derivatives/*") if path.is_dir()
         )
         raise DataError(f"dataset.derivatives: no folder at '{folder}'; {choices(derivatives, beside)}")
-    rows = [] if folder.resolve() == root.resolve() else list(_rows(root, root, "raw"))
-    rows += _rows(root, folder, "derivatives")
+    rows = list(_rows(root, root, "raw")) if derivatives is None or folder.resolve() != root.resolve() else []
+    if derivatives is not None:
+        rows += _rows(root, folder, "derivatives")
     names = ["path", "scope", *COLUMNS, "run", "entities", "suffix", "extension", *FACTS]
     index = pd.DataFrame(rows, columns=names)
+    index["recording"] = _is_recording(index, suffix)
     jsons = _jsons(index)
-    wanted = _is_recording(index) & (index["task"] == task) & (index["scope"] == "derivatives")
-    for number in index.index[wanted]:
+    for number in index.index[index["recording"] & (index["task"] == task)]:
         index.loc[number, list(FACTS)] = _header_facts(root, index.loc[number].to_dict(), jsons)
     return index
 
@@ -175,7 +202,7 @@ def find_runs(index: pd.DataFrame, dataset: Dataset, subject: str) -> list[Run]:
         The subject has no such run.
     """
     of_subject = select(index, subject=subject)
-    known = of_subject[_is_recording(of_subject) & (of_subject["scope"] == "derivatives")]
+    known = of_subject[of_subject["recording"]]
     if known.empty:
         known = select(of_subject, suffix="events", extension=".tsv")
     rows = select_runs(known, dataset)
@@ -185,7 +212,12 @@ def find_runs(index: pd.DataFrame, dataset: Dataset, subject: str) -> list[Run]:
         raise DataError(
             f"sub-{subject}: no recordings of task '{dataset.task}'{_what_there_is(known, dataset)}"
         )
-    return sorted(found, key=lambda run: (_natural(run.session), _natural(run.run_entity)))
+    return sorted(found, key=run_order)
+
+
+def run_order(run: Run) -> tuple[Any, ...]:
+    """Make a sort key by which runs come in order of session and number."""
+    return _natural(run.session), _natural(run.run_entity)
 
 
 def select_runs(rows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -227,11 +259,11 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
         yield row | {"entities": json.dumps(entities)} | dict.fromkeys(FACTS, np.nan)
 
 
-def _is_recording(index: pd.DataFrame) -> pd.Series:
-    endings = [(suffix, extension) for suffix, ext in RECORDING_ENDINGS.values() for extension in ext]
+def _is_recording(index: pd.DataFrame, suffix: str | None) -> pd.Series:
+    endings = [(suffix or own, each) for own, ext in RECORDING_ENDINGS.values() for each in ext]
     pairs = list(zip(index["suffix"], index["extension"], strict=True))
     fits = pd.Series([pair in endings for pair in pairs], index.index, dtype=bool)
-    return fits & (index["desc"] != "confounds")
+    return fits & (index["desc"] != "confounds") & (index["scope"] == "derivatives")
 
 
 def _header_facts(root: Path, row: Mapping[Any, Any], jsons: dict[str, list[Any]]) -> list[float]:

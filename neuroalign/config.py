@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from neuroalign.errors import ConfigError
+from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
 from neuroalign.network_settings import AnyNetwork, Network, expanded
+from neuroalign.response_settings import Responses, of_trials
 from neuroalign.section import Section
 from neuroalign.simulation_settings import AnySimulation, Simulate
 
@@ -24,6 +25,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 
 Seconds = Annotated[float, Field(ge=0)]
 Encoder = Literal["ridge", "banded_ridge", "cross_attention", "stack"]
+
+SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*"}
+"""Where datasets that are not named as BIDS wants have a folder per subject."""
 
 STACKED = ("ridge", "cross_attention")
 """What the encoder `stack` mixes."""
@@ -50,13 +54,14 @@ class Dataset(Section):
     @classmethod
     def _strip_entity(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return tuple(re.sub(r"^(sub|run)-", "", str(label)) for label in value)
+            return tuple(re.sub(r"^(sub-|run-|subj(?=\d))", "", str(label)) for label in value)
         return value
 
 
 class StimulusSource(Section):
-    """Where the words and their times come from."""
+    """Where the stimuli and their times come from."""
 
+    modality: Literal["text", "image"] = Field("text", description="what was shown: words or images")
     source: Literal["events", "textgrid", "table"] = Field(
         "events", description="BIDS events.tsv, a Praat TextGrid, or a TSV with onset and word"
     )
@@ -65,11 +70,17 @@ class StimulusSource(Section):
         description="for textgrid and table: file relative to the dataset; "
         "may hold {subject}, {session}, {task}, {run}",
     )
-    word_column: str = Field("word", description="column that holds the word")
+    column: str | None = Field(
+        None,
+        description="column that holds the word, or the file of the image; word and stim_file by default",
+    )
+    root: str = Field(
+        "stimuli", description="folder of the images that the column names, relative to the dataset"
+    )
     tier: str = Field("word", description="TextGrid tier that holds the words")
     offset_s: float = Field(0.0, description="stimulus time of the first volume, subtracted from onsets")
     skip: tuple[str, ...] = Field(
-        ("", "n/a", "sp", "sil", "<p>"), description="labels that mark silence, not words"
+        ("", "n/a", "sp", "sil", "<p>"), description="labels that mark silence or rest, not stimuli"
     )
     passage: Literal["sentence", "run", "task"] = Field(
         "run", description="context never reaches beyond this: a sentence, a run, or the whole task"
@@ -79,36 +90,19 @@ class StimulusSource(Section):
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
             raise ValueError("'path' goes with source textgrid or table, and only with those")
+        if self.modality == "image" and self.source == "textgrid":
+            raise ValueError("a TextGrid holds words, no images; set source: events, or modality: text")
         return self
 
+    @property
+    def named(self) -> str:
+        """The column that holds the stimulus."""
+        return self.column or {"text": "word", "image": "stim_file"}[self.modality]
 
-class Responses(Section):
-    """Which recordings to predict, and how they are cleaned."""
-
-    kind: Literal["surface", "volume", "parcels"]
-    space: str | None = Field(None, description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym")
-    entities: dict[str, str] = Field(
-        default_factory=dict,
-        description="further BIDS entities that the files must carry, e.g. desc: preproc",
-    )
-    mask: str | None = Field(
-        None,
-        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected",
-    )
-    regions: str | None = Field(
-        None,
-        description="label file relative to the dataset ({hemi} for GIFTI): regions in the report",
-    )
-    tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
-    confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")
-    high_pass_hz: float | None = Field(0.01, gt=0, description="cosine drift removal, Hz; null for none")
-    standardize: bool = Field(True, description="z-score every target within each run")
-    trim_s: tuple[Seconds, Seconds] = Field(
-        (0.0, 0.0), description="seconds dropped at start and end of a run"
-    )
-    average: bool = Field(
-        False, description="also fit the mean of all subjects' responses, as subject 'average'"
-    )
+    @property
+    def noun(self) -> str:
+        """What a stimulus is called."""
+        return {"text": "word", "image": "image"}[self.modality]
 
 
 class Nuisance(Section):
@@ -122,13 +116,25 @@ class Nuisance(Section):
         "tail of a response to word rate is not credited to the network",
     )
     columns: tuple[str, ...] = Field((), description="columns of the confounds file, by name or pattern")
+    networks: tuple[Name, ...] = Field(
+        (), description="networks whose features are nuisance, such as a handmade one; not fitted themselves"
+    )
+
+    @property
+    def asked(self) -> bool:
+        """Whether there are nuisance features."""
+        return bool(self.word_rate or self.columns or self.networks)
 
 
 class Folds(Section):
     """What is held out for testing."""
 
-    by: Literal["run", "block"] = Field("run", description="whole runs, or contiguous blocks within runs")
-    n: int | None = Field(None, ge=2, description="number of folds; for runs: one per run when left out")
+    by: Literal["run", "block", "item"] = Field(
+        "run", description="whole runs, contiguous blocks within runs, or whole items of trials"
+    )
+    n: int | None = Field(
+        None, ge=2, description="number of folds; when left out one per run, or five of blocks or items"
+    )
     gap_s: Seconds = Field(0.0, description="seconds dropped on both sides of a held-out block")
     shared_items: Literal["refuse", "allow"] = Field(
         "refuse", description="what to do when one stimulus stands in training and in test data"
@@ -144,6 +150,9 @@ class Design(Section):
     filter: bool = Field(True, description="remove the same drifts from the features as from the responses")
     nuisance: Nuisance = Nuisance()
     folds: Folds = Folds()
+    repeats: Literal["each", "average"] = Field(
+        "each", description="trials of one item: fitted one by one, or their mean"
+    )
 
     @model_validator(mode="after")
     def _gap_covers_delays(self) -> Design:
@@ -214,6 +223,9 @@ class Ceiling(Section):
     method: Literal["auto", "subjects", "repeats", "none"] = Field(
         "auto", description="leave-one-subject-out, repeated runs, or whichever the data allow"
     )
+    repeats: Literal["signal_power", "nsd"] = Field(
+        "signal_power", description="how repeated trials give it: analysis of variance, or NSD's formula"
+    )
     bootstraps: int = Field(500, ge=50)
     block_s: float = Field(30.0, gt=0, description="seconds per bootstrap block")
     confidence: float = Field(0.95, gt=0.5, lt=1)
@@ -222,7 +234,9 @@ class Ceiling(Section):
 class Inference(Section):
     """Which targets are predicted better than chance."""
 
-    method: Literal["circular_shift", "block"] = Field("circular_shift")
+    method: Literal["circular_shift", "block"] = Field(
+        "circular_shift", description="how time series are moved in the null; trials always change items"
+    )
     permutations: int = Field(2000, ge=99)
     block_s: float = Field(20.0, gt=0, description="seconds per permuted block (block)")
     level: float = Field(0.05, gt=0, lt=0.5, description="error rate")
@@ -267,6 +281,52 @@ class Study(Section):
                 return {**raw, "dataset": {**raw["dataset"], "subjects": labels}}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_have_items(cls, raw: Any) -> Any:
+        """Trials are held out by item, and have no word rate, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
+            return raw
+        design = raw.get("design", {})
+        if not of_trials(raw["responses"]) or not isinstance(design, dict):
+            return raw
+        folds, nuisance = design.get("folds", {}), design.get("nuisance", {})
+        if isinstance(folds, dict) and isinstance(nuisance, dict):
+            given = {"folds": {"by": "item", **folds}, "nuisance": {"word_rate": False, **nuisance}}
+            return {**raw, "design": {**design, **given}}
+        return raw
+
+    @model_validator(mode="after")
+    def _design_fits_the_samples(self) -> Study:
+        """What only a time series, or only trials have, is not asked of the other."""
+        design = self.design
+        if self.responses.samples == "time":
+            asked = {"folds.by: item": design.folds.by == "item", "repeats": design.repeats == "average"}
+            remedy = "goes with responses.samples: trials; leave it out of a time series"
+        else:
+            given = design.model_fields_set & {"resample", "delays", "lanczos_window", "filter"}
+            asked = {
+                **{name: True for name in sorted(given)},
+                "folds.by: block": design.folds.by == "block",
+                "nuisance.word_rate": design.nuisance.word_rate,
+                "nuisance.columns": bool(design.nuisance.columns),
+            }
+            remedy = "goes with a time series; leave it out, since responses.samples is trials"
+        for name, set_ in asked.items():
+            if set_:
+                raise ValueError(f"design.{name} {remedy}")
+        return self
+
+    @model_validator(mode="after")
+    def _nuisance_networks_are_there(self) -> Study:
+        nuisance = self.design.nuisance.networks
+        for name in nuisance:
+            if name not in self.networks:
+                raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, self.networks)}")
+        if set(nuisance) == set(self.networks):
+            raise ValueError("design.nuisance.networks: all networks are nuisance; leave one to be fitted")
+        return self
+
     @model_validator(mode="after")
     def _names_do_not_collide(self) -> Study:
         for name, network in self.networks.items():
@@ -301,7 +361,7 @@ class Study(Section):
             if encoder in self.encoders[:place]:
                 raise ValueError(f"encoders names '{encoder}' twice; name each once")
         nuisance = self.design.nuisance
-        if "banded_ridge" in self.encoders and not (nuisance.word_rate or nuisance.columns):
+        if "banded_ridge" in self.encoders and not nuisance.asked:
             raise ValueError(
                 "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
                 "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
@@ -326,13 +386,21 @@ class Study(Section):
         return self
 
     def all_networks(self) -> dict[str, Network]:
-        """The networks asked for, and the untrained twin of each that wants one."""
+        """The networks asked for, and the untrained twin of each that wants one.
+
+        Networks that are nuisance stand among them, without a twin.
+        """
         found: dict[str, Network] = {}
         for name, network in self.networks.items():
             found[name] = network
-            if twin := network.twin():
+            if (twin := network.twin()) and name not in self.design.nuisance.networks:
                 found[twin_name(name)] = twin
         return found
+
+    def fitted_networks(self) -> dict[str, Network]:
+        """All networks but those that are nuisance."""
+        nuisance = self.design.nuisance.networks
+        return {name: network for name, network in self.all_networks().items() if name not in nuisance}
 
     def subjects(self) -> list[str]:
         """Subject labels, from the config or from the folders of the dataset."""
@@ -341,10 +409,12 @@ class Study(Section):
         root = Path(self.dataset.path)
         if not root.is_dir():
             raise ConfigError(f"dataset.path: no folder at '{root}'; give the root of a BIDS dataset")
-        labels = sorted(path.name[4:] for path in root.glob("sub-*") if path.is_dir())
+        folders = SUBJECT_FOLDERS.get(self.responses.kind, "sub-*")
+        labels = sorted(path.name[4:] for path in root.glob(folders) if path.is_dir())
         if not labels:
             raise ConfigError(
-                f"dataset.path: '{root}' holds no sub-* folder; is it the root of a BIDS dataset?"
+                f"dataset.path: '{root}' holds no folder {folders}; is it the root of the dataset? "
+                "Or list dataset.subjects"
             )
         return labels
 

@@ -63,6 +63,17 @@ def gifti_shape(path: str | Path) -> tuple[int, int]:
     return int(vertices[1]), several
 
 
+@contextmanager
+def open_mgh(path: str | Path) -> Iterator[Any]:
+    """Open an image of FreeSurfer (.mgh, .mgz); its data can be read until the block ends."""
+    from nibabel.freesurfer import MGHImage
+    from nibabel.openers import ImageOpener
+
+    # nibabel.load would leave the file open.
+    with reading(path), ImageOpener(path) as stream:
+        yield MGHImage.from_stream(stream.fobj)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; anything else is a DataError that names the file."""
     try:

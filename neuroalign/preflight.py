@@ -10,6 +10,7 @@ from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NetworkError, NeuroalignError, choices
 from neuroalign.network_settings import Network
+from neuroalign.response_settings import TABLED_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,29 +80,32 @@ def layers(study: Study) -> dict[str, list[str]]:
 
 def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign import bids
+    from neuroalign.recordings.check import described
     from neuroalign.recordings.check import problems as recording_problems
+    from neuroalign.recordings.formats import trials_of_all
     from neuroalign.stimuli.events import read_stimuli
+    from neuroalign.stimuli.listed import listed_stimuli
+    from neuroalign.stimuli.media import check_image
 
     data = study.dataset
-    table = _attempt(problems, lambda: bids.index_dataset(data.path, data.derivatives, data.task))
+    table = _attempt(problems, lambda: bids.index_study(study))
     if table is None:
         return []
     problems += recording_problems(study, table)
     if problems:
         return []
-    stimuli = _attempt(problems, lambda: read_stimuli(table, data, study.stimuli, study.subjects()))
-    words = [] if stimuli is None else [f"words: {len(stimuli[0])}, heard {len(stimuli[1])} times in all"]
-    return _recorded(study, table) + words
+    asked = study.stimuli
 
+    def look() -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Items and events, from headers."""
+        if study.responses.kind in TABLED_KINDS:
+            return listed_stimuli(trials_of_all(study), data.task, check_image)
+        return read_stimuli(table, data, asked, study.subjects(), check_image)
 
-def _recorded(study: Study, table: pd.DataFrame) -> list[str]:
-    from neuroalign.bids import select_runs
-
-    rows = select_runs(
-        table[table["n_volumes"].notna() & table["subject"].isin(study.subjects())], study.dataset
-    )
-    runs = rows.groupby(["subject", "run"])["n_volumes"].max()
-    return [f"subjects: {len(study.subjects())}", f"runs: {len(runs)}", f"volumes: {int(runs.sum())}"]
+    stimuli = _attempt(problems, look)
+    shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"
+    words = [f"stimuli: {shown}"] if shown else []
+    return described(study, table) + words
 
 
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:

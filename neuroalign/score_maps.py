@@ -124,12 +124,26 @@ def _attended(summary: xr.Dataset, shown: Callable[[str], np.ndarray]) -> list[S
     deep = "Centroid of relative depth, weighted by the loss of held-out r without each layer"
     peak = "Seconds before a sample at which the learned delay curve is highest"
     importance = np.asarray(summary["importance"].values, np.float32)
+    places = []
+    if "peak_delay" in summary:
+        places.append(ScoreMap("peakDelay", shown("peak_delay"), peak, "s", SIGNIFICANT_ONLY))
+    for name, (stat, about) in FIELD_MAPS.items():
+        if name in summary:
+            about = f"{about} the receptive field: attention to places, whatever an image shows"
+            places.append(ScoreMap(stat, shown(name), about, "share of the image", SIGNIFICANT_ONLY))
     return [
         ScoreMap("importanceByLayer", importance, lost, "Pearson correlation", UNMASKED, "source_layer"),
         ScoreMap("importanceDepth", shown("importance_depth"), deep, "relative depth", SIGNIFICANT_ONLY),
-        ScoreMap("peakDelay", shown("peak_delay"), peak, "s", SIGNIFICANT_ONLY),
+        *places,
     ]
 
+
+FIELD_MAPS = {
+    "field_x": ("fieldX", "From the left edge to the centre of"),
+    "field_y": ("fieldY", "From the upper edge to the centre of"),
+    "field_size": ("fieldSize", "Standard deviation of"),
+}
+"""Maps of receptive fields in a summary: their BIDS `stat` label and what they are."""
 
 VARIANCE = "share of held-out variance (R²)"
 

@@ -21,6 +21,7 @@ from neuroalign import layout
 from neuroalign.config import STACKED, Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.response_settings import TABLED_KINDS
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from neuroalign.alignment.fold import FoldEncoder
+    from neuroalign.arrays import Activations
 
 
 UNIVERSAL = ("cross_attention",)
@@ -44,9 +46,8 @@ def subjects(study: Study) -> list[str]:
 
 def networks(study: Study) -> list[str]:
     """The networks that are fitted: those of the config, untrained twins, nuisance features alone."""
-    nuisance = study.design.nuisance
-    control = [layout.NUISANCE] if nuisance.word_rate or nuisance.columns else []
-    return [*study.all_networks(), *control]
+    control = [layout.NUISANCE] if study.design.nuisance.asked else []
+    return [*study.fitted_networks(), *control]
 
 
 def has_group(study: Study) -> bool:
@@ -111,17 +112,21 @@ def index(study: Study) -> None:
     """List the files of the dataset, once for all stages."""
     from neuroalign import arrays, bids
 
-    data = study.dataset
-    arrays.save_table(bids.index_dataset(data.path, data.derivatives, data.task), _path(study, layout.INDEX))
+    arrays.save_table(bids.index_study(study), _path(study, layout.INDEX))
 
 
 def stimuli(study: Study) -> None:
     """Read which words were presented when."""
     from neuroalign import arrays
+    from neuroalign.recordings.formats import trials_of_all
     from neuroalign.stimuli.events import read_stimuli
+    from neuroalign.stimuli.listed import listed_stimuli
 
-    table = arrays.open_table(_path(study, layout.INDEX))
-    items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+    if study.responses.kind in TABLED_KINDS:
+        items, events = listed_stimuli(trials_of_all(study), study.dataset.task)
+    else:
+        table = arrays.open_table(_path(study, layout.INDEX))
+        items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -165,13 +170,13 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     made_for = {"subject": subject, "network": network, "encoder": encoder}
     path = _path(study, layout.SCORES, **made_for)
     scores, predictions = evaluate(
-        _responses(study, subject),
-        _events(study, subject),
+        *_samples(study, subject),
         arrays.open_activations(store) if store else None,
         study.design,
         _fold_encoder(study, encoder),
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
+        beside=_beside(study),
     )
     _save_fit(study, scores, predictions, **made_for)
 
@@ -195,17 +200,18 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
 
     name = "cross_attention"
     _known(name, study.encoders, "encoder")
-    _known(network, study.all_networks(), "network")
+    _known(network, study.fitted_networks(), "network")
     made_from = fingerprint(study, "fit", _fitted_from(study, people, network), name)
     owner = people[0] if len(people) == 1 else "together"
     place = _path(study, layout.SCORES, subject=owner, network=network, encoder=name)
     found = evaluate_attention(
-        {subject: (_responses(study, subject), _events(study, subject)) for subject in people},
+        {subject: _samples(study, subject) for subject in people},
         arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
         study.design,
         FoldAttention(study.cross_attention, study.ridge.alphas.values(), study.seed),
         partial=place.with_suffix(".partial"),
         fingerprint=made_from,
+        beside=_beside(study),
     )
     for subject, made in found.items():
         _save_fit(study, *made, subject=subject, network=network, encoder=name)
@@ -218,28 +224,29 @@ def _fit_stack(study: Study, subject: str, network: str) -> None:
     from neuroalign.alignment.stack import Parts, evaluate_stack
 
     _known("stack", study.encoders, "encoder")
-    _known(network, study.all_networks(), "network")
+    _known(network, study.fitted_networks(), "network")
 
     def made(pattern: str, encoder: str) -> xr.Dataset:
         return arrays.open_arrays(_path(study, pattern, subject=subject, network=network, encoder=encoder))
 
     ridge, attention = STACKED
     scores, predictions = evaluate_stack(
-        _responses(study, subject),
-        _events(study, subject),
+        *_samples(study, subject),
         arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
         study.design,
         Parts(
             made(layout.SCORES, ridge), made(layout.PREDICTIONS, ridge), made(layout.PREDICTIONS, attention)
         ),
         study.cross_attention.window_s,
+        _beside(study),
     )
     _save_fit(study, scores, predictions, subject=subject, network=network, encoder="stack")
 
 
 def _fitted_from(study: Study, people: Sequence[str], network: str) -> list[Path]:
     """The files that a fit opens."""
-    store = [] if network == layout.NUISANCE else [_path(study, layout.ACTIVATIONS, network=network)]
+    names = [*([] if network == layout.NUISANCE else [network]), *study.design.nuisance.networks]
+    store = [_path(study, layout.ACTIVATIONS, network=name) for name in names]
     responses = [_path(study, layout.RESPONSES, subject=subject) for subject in people]
     return [*responses, _path(study, layout.EVENTS), *store]
 
@@ -260,7 +267,8 @@ def ceiling(study: Study) -> None:
 
     everyone = {subject: _responses(study, subject) for subject in subjects(study)}
     events = arrays.open_table(_path(study, layout.EVENTS))
-    for subject, made in ceilings(everyone, events, study.ceiling, study.seed).items():
+    averaged = study.design.repeats == "average"
+    for subject, made in ceilings(everyone, events, study.ceiling, study.seed, averaged).items():
         arrays.save_arrays(made, _path(study, layout.CEILING, subject=subject))
 
 
@@ -271,7 +279,8 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
 
     made_for = {"subject": subject, "network": network, "encoder": encoder}
     predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
-    made = test(predictions, _responses(study, subject), study.inference, study.seed)
+    responses, _ = _samples(study, subject)
+    made = test(predictions, responses, study.inference, study.seed)
     arrays.save_arrays(made, _path(study, layout.INFERENCE, **made_for))
 
 
@@ -387,6 +396,26 @@ def _responses(study: Study, subject: str) -> xr.Dataset:
 
     _known(subject, subjects(study), "subject")
     return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject))
+
+
+def _samples(study: Study, subject: str) -> tuple[xr.Dataset, pd.DataFrame]:
+    """What is fitted of a subject, and its events: trials with what they show, repeats joined if asked."""
+    from neuroalign.design.trials import average_repeats, with_contents
+
+    responses, events = _responses(study, subject), _events(study, subject)
+    if study.responses.samples == "time":
+        return responses, events
+    if study.design.repeats == "average":
+        return average_repeats(responses, events)
+    return with_contents(responses, events), events
+
+
+def _beside(study: Study) -> list[Activations]:
+    """Networks whose features are nuisance."""
+    from neuroalign import arrays
+
+    names = study.design.nuisance.networks
+    return [arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)) for name in names]
 
 
 def _events(study: Study, subject: str) -> pd.DataFrame:

@@ -46,8 +46,13 @@ _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 
 READS = {
     "simulate": Reads(("neuroalign.recordings.simulations",), ("simulate", "seed", *_DATASET)),
-    "index": Reads(("neuroalign.bids",), _DATASET),
-    "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
+    "index": Reads(
+        ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
+    ),
+    "stimuli": Reads(
+        ("neuroalign.stimuli.listed", "neuroalign.recordings.formats"),
+        ("dataset", "stimuli", *(f"responses.{key}" for key in ("kind", "path", "items"))),
+    ),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(
         ("neuroalign.recordings.fmri",),
@@ -56,8 +61,8 @@ READS = {
     ),
     "average": Reads(("neuroalign.recordings.fmri",)),
     "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "seed")),
-    "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "seed")),
-    "inference": Reads(("neuroalign.alignment.inference",), ("inference", "seed")),
+    "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "design.repeats", "seed")),
+    "inference": Reads(("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed")),
     "summary": Reads(("neuroalign.alignment.layers",)),
     "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
     "maps": Reads(("neuroalign.maps",), ("title",)),

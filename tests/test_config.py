@@ -238,7 +238,7 @@ def test_subjects_come_from_the_folders(tmp_path: Path) -> None:
 
 
 def test_a_dataset_without_subjects_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no sub-\* folder"):
+    with pytest.raises(ConfigError, match=r"holds no folder sub-\*"):
         configfile.parse(changed(dataset__path=str(tmp_path))).subjects()
     with pytest.raises(ConfigError, match="no folder at"):
         configfile.parse(changed(dataset__path=str(tmp_path / "gone"))).subjects()

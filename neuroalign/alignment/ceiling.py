@@ -10,7 +10,7 @@ others estimates ā², so that
 With only one other the two are taken as equally reliable: ceiling = √r. The uncorrected correlation
 of y_s with m is kept beside it as a lower bound. What is personal to a listener is noise here: a
 ceiling from other subjects is about what is shared (Nili et al. 2014; Lage-Castellanos et al. 2019).
-Intervals come from a bootstrap over blocks of time.
+Intervals come from a bootstrap over blocks of time. Trials have a ceiling of their own: see `repeats`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neuroalign.alignment.repeats import repeat_ceiling
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Ceiling
+from neuroalign.design.trials import are_trials
 from neuroalign.layout import AVERAGE
 
 BLOCK = 4096
@@ -33,7 +35,11 @@ NAMES = ("ceiling", "ceiling_low", "ceiling_high", "raw_r")
 
 
 def ceilings(
-    responses: dict[str, xr.Dataset], events: pd.DataFrame, settings: Ceiling, seed: int
+    responses: dict[str, xr.Dataset],
+    events: pd.DataFrame,
+    settings: Ceiling,
+    seed: int,
+    averaged: bool = False,
 ) -> dict[str, xr.Dataset]:
     """Noise ceilings of all subjects.
 
@@ -45,6 +51,8 @@ def ceilings(
         Of all subjects; decides whose runs had the same stimuli.
     settings : config.Ceiling
     seed : int
+    averaged : bool
+        Of trials: whether means over those of one stimulus are predicted, not single ones.
 
     Returns
     -------
@@ -52,6 +60,11 @@ def ceilings(
         `ceiling`, `ceiling_low`, `ceiling_high`, `raw_r` per target, and `above_chance`: the interval
         of the raw correlation lies above zero. All NaN, with the reason, where there is no way to tell.
     """
+    if any(are_trials(data) for data in responses.values()):
+        return {
+            label: _of_trials(data, events, settings, averaged, np.random.default_rng(seed))
+            for label, data in responses.items()
+        }
     people = {
         label: _Listener(data, _unit(data), _timeline(data, events))
         for label, data in responses.items()
@@ -183,11 +196,47 @@ def _one(
                 low, high = _percentiles(ceiling[1:], tail)
                 raw_low[part] = _percentiles(raw[1:], tail)[0]
             values[:, part] = ceiling[0], low, high, raw[0]
+    attributes = {"method": method, "reason": reason, "n": len(series), "confidence": settings.confidence}
+    return _labelled(data, values, raw_low, attributes)
+
+
+def _of_trials(
+    data: xr.Dataset, events: pd.DataFrame, settings: Ceiling, averaged: bool, rng: np.random.Generator
+) -> xr.Dataset:
+    """Ceiling and interval of one subject from trials of the same stimulus."""
+    values = np.full((len(NAMES), data.sizes["target"]), np.nan, np.float32)
+    raw_low = np.full(data.sizes["target"], np.nan)
+    of_subject = events[events["subject"] == data.attrs["subject"]]
+    found, reason = None, "ceiling.method is none"
+    if settings.method in ("auto", "repeats"):
+        found = repeat_ceiling(data, of_subject, settings, averaged, rng)
+        reason = "no stimulus was shown twice"
+    elif settings.method == "subjects":
+        reason = "trials have no ceiling from other subjects; set ceiling.method: repeats"
+    if found is not None:
+        ceiling, reliability = found
+        tail = 50 * (1 - settings.confidence)
+        low, high = _percentiles(ceiling[1:], tail)
+        raw_low = _percentiles(reliability[1:], tail)[0]
+        values[:] = ceiling[0], low, high, reliability[0]
+    method = "none" if found is None else f"repeated trials ({settings.repeats})"
+    attributes = {
+        "method": method,
+        "reason": reason if found is None else "",
+        "n": int(of_subject["content"].value_counts().max()),
+        "confidence": settings.confidence,
+    }
+    return _labelled(data, values, raw_low, attributes)
+
+
+def _labelled(
+    data: xr.Dataset, values: np.ndarray, raw_low: np.ndarray, attributes: dict[str, Any]
+) -> xr.Dataset:
+    """Rows of `NAMES` and whether the raw correlation is above chance, with whose and where they are."""
     above = np.nan_to_num(raw_low, nan=-1.0) > 0
     above &= np.isfinite(values[0])
     values[:, ~data["valid"].values] = np.nan
     above &= data["valid"].values
-    attributes = {"method": method, "reason": reason, "n": len(series), "confidence": settings.confidence}
     return xr.Dataset(
         {name: ("target", row) for name, row in zip(NAMES, values, strict=True)}
         | {"above_chance": ("target", above)},

@@ -31,9 +31,6 @@ from neuroalign.errors import DataError
 
 log = logging.getLogger("neuroalign")
 
-LAGS = 41
-"""Points of a delay curve, from now to the beginning of the window."""
-
 
 @dataclass(frozen=True)
 class FoldNuisance:
@@ -81,11 +78,6 @@ class FoldAttention:
         kept = {name: getattr(given, name) for name in ("window_s", "queries", "width", "embedding")}
         return kept | {"universal": int(given.universal)}
 
-    @property
-    def lags(self) -> np.ndarray:
-        """Seconds before a sample at which delay curves are read."""
-        return np.linspace(0, self.settings.window_s, LAGS)
-
     def network(self) -> CrossAttentionEncoder:
         """The encoder, not fitted yet."""
         given = self.settings
@@ -112,7 +104,7 @@ class FoldAttention:
         Returns
         -------
         dict of Dataset
-            By subject: scores (target,), `importance` (source_layer, target), `delay` (lag, target), and
+            By subject: scores (target,), `importance` (source_layer, target), `field` (place, target), and
             predictions of the test samples and of those that stopped training.
         """
         bases = {name: self._bases(each, each.folds[number]) for name, each in listeners.items()}
@@ -161,11 +153,11 @@ class FoldAttention:
         found["cv_r"] = np.nan_to_num(metrics.pearson(stopped, observed[inner]))
         left = observed[fold.test] - bases[0][fold.test]
         importance = encoder.layer_importance(tokens.at(fold.test), left, name)
-        fields = encoder.fields(name, positions=self.lags[:, None])
+        fields = encoder.fields(name, positions=listener.reach)
         data: dict[str, Any] = {
             **{score: ("target", values.astype(np.float32)) for score, values in found.items()},
             "importance": (("source_layer", "target"), importance.astype(np.float32)),
-            "delay": (("lag", "target"), _over_layers(list(fields.values()), importance)),
+            "field": (("place", "target"), _over_layers(list(fields.values()), importance)),
             "prediction": (("held", "target"), predicted.astype(np.float32)),
             "inner_prediction": (("inner", "target"), stopped.astype(np.float32)),
         }
@@ -201,7 +193,7 @@ def _resumed(
 
 
 def _over_layers(fields: Sequence[np.ndarray], importance: np.ndarray) -> np.ndarray:
-    """Delay curves (n_lags, n_targets), a mean over layers weighted by how much r is lost without each."""
+    """Fields (n_places, n_targets), a mean over layers weighted by how much r is lost without each."""
     weight = np.maximum(importance, 0)
     weight = np.where(weight.sum(axis=0) > 0, weight, 1.0)
     weight /= weight.sum(axis=0)

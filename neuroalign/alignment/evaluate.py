@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def evaluate(
     encoder: FoldEncoder,
     partial: Path,
     fingerprint: str,
+    beside: Sequence[Activations] = (),
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Score every layer of one network for one subject.
 
@@ -81,6 +83,8 @@ def evaluate(
         Folder where finished layers are kept, so that a killed job goes on; removed at the end.
     fingerprint : str
         What the kept layers were made from; layers of another fingerprint are made anew.
+    beside : sequence of Activations
+        Networks whose features are nuisance.
 
     Returns
     -------
@@ -94,9 +98,9 @@ def evaluate(
         data are too short.
     """
     valid = responses["valid"].values
-    design = design_subject(responses, events, settings)
+    design = design_subject(responses, events, settings, beside)
     if activations is None and not design.nuisance.shape[1]:
-        raise DataError("design.nuisance: nothing to fit alone; set word_rate: true or name columns")
+        raise DataError("design.nuisance: nothing to fit alone; name columns or networks, or set word_rate")
     folds, warnings = held_out(responses, events, activations, settings, design.lag)
     observed = responses["response"].values[:, valid]
     task = Task(observed, design, folds, encoder, fingerprint)

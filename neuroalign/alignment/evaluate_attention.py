@@ -12,12 +12,13 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
-from neuroalign.alignment.cross_attention import LAGS, FoldAttention
+from neuroalign.alignment.cross_attention import FoldAttention
 from neuroalign.alignment.listener import Listener, check_together
-from neuroalign.alignment.recent_words import looked_at, read_layers
+from neuroalign.alignment.looked_at import looked_at, read_layers
 from neuroalign.alignment.scored import among_all, as_one_layer, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations, open_arrays, save_arrays
 from neuroalign.config import Design
+from neuroalign.design.trials import are_trials
 
 log = logging.getLogger("neuroalign")
 
@@ -34,6 +35,7 @@ def evaluate_attention(
     encoder: FoldAttention,
     partial: Path,
     fingerprint: str,
+    beside: Sequence[Activations] = (),
 ) -> dict[str, tuple[xr.Dataset, xr.Dataset]]:
     """Score cross-attention to a network's layers for one subject, or for several that share one network.
 
@@ -49,13 +51,16 @@ def evaluate_attention(
         whoever writes the result removes it after that.
     fingerprint : str
         What they were made from; those of another fingerprint are made anew.
+    beside : sequence of Activations
+        Networks whose features are nuisance.
 
     Returns
     -------
     dict of (scores, predictions)
         By subject. Scores as of other encoders, for one layer called `TOGETHER`, and `importance`
         (source_layer, fold, target): the r that is lost without a layer; `delay` (lag, target): where in
-        the seconds before a sample a target looks, whatever is said. Predictions also hold those of the
+        the seconds before a sample a target looks, whatever is said; or, of trials, `field` (place,
+        target): where in an image, whatever it shows. Predictions also hold those of the
         samples that stopped training (`inner_prediction`), with their fold and sample.
 
     Raises
@@ -64,9 +69,12 @@ def evaluate_attention(
         A stimulus stands in training and in test data, of whomever; subjects have other folds than others;
         the layers are unknown; or the data are too short.
     """
-    values, window_s = read_layers(encoder.settings.layers, activations), encoder.settings.window_s
+    window_s = encoder.settings.window_s
+    trials = any(are_trials(responses) for responses, _ in people.values())
+    values = read_layers(encoder.settings.layers, activations, trials)
     listeners = {
-        name: Listener.of(*given, activations, values, design, window_s) for name, given in people.items()
+        name: Listener.of(*given, activations, values, design, window_s, beside)
+        for name, given in people.items()
     }
     fitted = {name: each for name, each in listeners.items() if each.observed.shape[1]}
     check_together(fitted, refuse=design.folds.shared_items == "refuse")
@@ -85,7 +93,6 @@ def evaluate_attention(
     layers = {
         "source_layer": np.array([activations.layers[place] for place in places], object),
         "source_depth": ("source_layer", np.asarray(activations.depth)[places]),
-        "lag": encoder.lags,
     }
     return {
         name: (
@@ -117,15 +124,23 @@ def _scores(
         values = [each[name].values for each in folds]
         return np.reshape(values, (n_folds, *shape, n_targets)).astype(np.float32)
 
+    reach = listener.reach
+    field = by_fold("field", len(reach)).mean(axis=0)
     scores = as_one_layer({name: by_fold(name) for name in ("r", "r2", "r_unique", "cv_r")}).assign(
-        importance=(("source_layer", "fold", "target"), np.swapaxes(by_fold("importance", n_layers), 0, 1)),
-        delay=(("lag", "target"), by_fold("delay", LAGS).mean(axis=0)),
+        importance=(("source_layer", "fold", "target"), np.swapaxes(by_fold("importance", n_layers), 0, 1))
     )
+    places: dict[str, Any]
+    if reach.shape[1] == 1:
+        scores["delay"], places = (("lag", "target"), field), {"lag": reach[:, 0]}
+    else:
+        scores["field"] = ("place", "target"), field
+        places = {"place_x": ("place", reach[:, 0]), "place_y": ("place", reach[:, 1])}
     coordinates = {
         "layer": np.array([TOGETHER], object),
         "depth": ("layer", np.array([np.nan])),
         "fold": np.array([fold.label for fold in listener.folds], object),
         **layers,
+        **places,
     }
     attributes = {
         **encoder.attributes,

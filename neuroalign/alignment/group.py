@@ -10,7 +10,7 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.inference import significant
-from neuroalign.alignment.layers import BESIDE, attended, depths
+from neuroalign.alignment.layers import ATTENDED, BESIDE, attended, depths
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Inference
@@ -26,7 +26,7 @@ AVERAGED = (
 SPLIT = tuple(f"{prefix}{name}" for prefix in ("", "chosen_") for name in (*PARTS, *PRODUCT, WEIGHT))
 """Averaged too, for encoders that part R² between network and nuisance features."""
 
-ATTENDED = ("importance", "delay", "attention_weight")
+MORE = (*ATTENDED, "attention_weight")
 """Averaged too, for encoders that look at all layers and at words of several seconds, or mix one in."""
 
 
@@ -64,12 +64,11 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
             )
     used = used or [first]
     data: dict[str, Any] = {}
-    for name in (*AVERAGED, *(name for name in (*SPLIT, *ATTENDED) if name in first)):
+    for name in (*AVERAGED, *(name for name in (*SPLIT, *MORE) if name in first)):
         stacked = np.stack([one[name].values for one in used]).astype(np.float64)
         data[name] = (first[name].dims, _mean(stacked).astype(np.float32))
     data |= depths(data["cv_r"][1], first["depth"].values)
-    if "importance" in data:
-        data |= attended(data["importance"][1], data["delay"][1], first)
+    data |= attended({name: data[name][1] for name in ATTENDED if name in data}, first)
     data["above_chance"] = ("target", np.mean([one["above_chance"].values for one in used], axis=0) > 0.5)
     data["n_subjects"] = (
         "target",

@@ -9,6 +9,7 @@ import xarray as xr
 from neuroalign.arrays import Activations
 from neuroalign.config import Design
 from neuroalign.design.folds import Fold, make_folds
+from neuroalign.design.trials import are_trials, trial_events, trial_rows
 from neuroalign.errors import DataError
 
 
@@ -40,14 +41,16 @@ def held_out(
     runs, times = responses["run"].values.astype(str), responses["time_s"].values
     refuse = settings.folds.shared_items == "refuse"
     seen = inputs(events, activations)
-    linked = _linked_runs(events["run"].to_numpy(), seen) if refuse else []
-    folds = make_folds(runs, times, settings.folds, lag, linked)
-    sample = sample_of_event(events, runs, times)
+    by_item = settings.folds.by == "item"
+    linked = _linked_runs(events["run"].to_numpy(), seen) if refuse and not by_item else []
+    contents = trial_events(responses, events)["content"].to_numpy() if by_item else None
+    folds = make_folds(runs, times, settings.folds, lag, linked, contents)
+    sample = sample_of_event(events, responses)
     shared = max(len(_both_sides(fold, sample, seen)) for fold in folds)
     if shared and refuse:
         raise DataError(
             f"sub-{responses.attrs['subject']}: {shared} stimuli stand in both training and test data; "
-            "hold out whole runs (design.folds.by: run), or set design.folds.shared_items: allow"
+            "hold out whole runs or items (design.folds.by), or set design.folds.shared_items: allow"
         )
     warnings = []
     if shared:
@@ -66,9 +69,16 @@ def inputs(events: pd.DataFrame, activations: Activations | None) -> np.ndarray:
     return items if activations is None else activations.inputs[items]
 
 
-def sample_of_event(events: pd.DataFrame, runs: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Index of the first sample at or after each event's onset (the run's last one at its end)."""
+def sample_of_event(events: pd.DataFrame, responses: xr.Dataset) -> np.ndarray:
+    """Index of the first sample at or after each event's onset (the run's last one at its end).
+
+    Of trials, the one that is the response to the event.
+    """
     found = np.empty(len(events), int)
+    if are_trials(responses):
+        found[trial_rows(responses, events)] = np.arange(len(events))
+        return found
+    runs, times = responses["run"].values.astype(str), responses["time_s"].values
     of_run = events["run"].to_numpy()
     for run in dict.fromkeys(of_run):
         samples = np.flatnonzero(runs == run)

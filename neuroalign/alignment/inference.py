@@ -3,8 +3,9 @@
 The statistic is the held-out correlation that is unique to the network (nuisance projected out of
 prediction and response in every fold, folds averaged). Its null keeps the autocorrelation of both
 sides: the response of each held-out run is shifted in a circle, or its blocks are permuted,
-against the prediction, by the same amount for all targets. Nothing is fitted anew, since in one
-fold the prediction is independent of the noise of what is held out.
+against the prediction, by the same amount for all targets. Of trials, held-out items are put in a
+random order, repeats of one staying together, and shifted in a circle. Nothing is fitted anew, since
+in one fold the prediction is independent of the noise of what is held out.
 
 Folds are not independent of each other, though. A linear prediction of run i from the others is
 Σ_j H_ij y_j, so fold i scores Σ_j y_i' H_ij y_j. Every pair of runs comes up twice, as y_i' H_ij y_j
@@ -17,6 +18,7 @@ by √2. Without it, one in seven targets of pure noise passes at p ≤ .05.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
@@ -25,6 +27,7 @@ import xarray as xr
 
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.config import Inference
+from neuroalign.design.trials import are_trials
 from neuroalign.metrics import residual
 
 BLOCK = 1024
@@ -32,6 +35,30 @@ BLOCK = 1024
 
 SHARED_PAIRS = np.sqrt(2)
 """How much wider the mean over folds spreads than that of independent folds; see above."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Samples that change places among each other in the null.
+
+    Attributes
+    ----------
+    samples : int array
+        In the order in which they are shifted.
+    repeats : int
+        So many in a row belong together: trials of one item.
+    """
+
+    samples: np.ndarray
+    repeats: int = 1
+
+    def __len__(self) -> int:
+        return len(self.samples) // self.repeats
+
+    def joined(self, predicted: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean prediction and summed response (places, n_targets) of what belongs together."""
+        shape = (len(self), self.repeats, predicted.shape[1])
+        return predicted.reshape(shape).mean(axis=1), observed.reshape(shape).sum(axis=1)
 
 
 def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, seed: int) -> xr.Dataset:
@@ -53,8 +80,13 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         statistic over targets, family-wise), `significant` by the correction chosen.
     """
     valid = responses["valid"].values
-    segments = _segments(predictions)
-    moves = _moves(segments, predictions["time_s"].values, settings, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if are_trials(responses):
+        segments = _items(predictions["fold"].values, responses["content"].values, rng)
+    else:
+        segments = _segments(predictions)
+    times = None if are_trials(responses) else predictions["time_s"].values
+    moves = [[_moves_of(part, times, settings, rng) for part in fold] for fold in segments]
     observed = np.full(len(valid), np.nan)
     p = np.full(len(valid), np.nan)
     highest = np.full(settings.permutations, -np.inf)
@@ -78,7 +110,8 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         | {"significant": ("target", significant(q, p_max, settings))},
         target_coordinates(responses),
         place_attributes(responses)
-        | {f"inference_{key}": value for key, value in settings.model_dump().items()},
+        | {f"inference_{key}": value for key, value in settings.model_dump().items()}
+        | ({"inference_method": "item"} if are_trials(responses) else {}),
     )
 
 
@@ -88,29 +121,39 @@ def significant(q: np.ndarray, p_max: np.ndarray, settings: Inference) -> np.nda
     return np.nan_to_num(decisive, nan=1.0) <= settings.level
 
 
-def _segments(predictions: xr.Dataset) -> list[list[np.ndarray]]:
+def _items(fold: np.ndarray, contents: np.ndarray, rng: np.random.Generator) -> list[list[Segment]]:
+    """For every fold its items in random order, those with as many repeats in one segment."""
+    found = []
+    for number in range(int(fold.max()) + 1):
+        samples = np.flatnonzero(fold == number)
+        samples = samples[np.argsort(contents[samples], kind="stable")]
+        items = np.split(samples, np.flatnonzero(np.diff(contents[samples])) + 1)
+        by_count: dict[int, list[np.ndarray]] = {}
+        for place in rng.permutation(len(items)):
+            by_count.setdefault(len(items[place]), []).append(items[place])
+        found.append([Segment(np.concatenate(same), count) for count, same in sorted(by_count.items())])
+    return found
+
+
+def _segments(predictions: xr.Dataset) -> list[list[Segment]]:
     """For every fold the runs (or parts of runs) it holds out, as contiguous sample indices."""
     fold, run = predictions["fold"].values, predictions["run"].values.astype(str)
     found = []
     for number in range(int(fold.max()) + 1):
         samples = np.flatnonzero(fold == number)
         cuts = np.flatnonzero((np.diff(samples) > 1) | (run[samples][1:] != run[samples][:-1])) + 1
-        found.append(np.split(samples, cuts))
+        found.append([Segment(part) for part in np.split(samples, cuts)])
     return found
 
 
-def _moves(
-    segments: list[list[np.ndarray]], times: np.ndarray, settings: Inference, rng: np.random.Generator
-) -> list[list[np.ndarray]]:
-    """The permutations of every segment (n_permutations, n_samples): where each response is taken from."""
-    return [[_moves_of(times[part], settings, rng) for part in fold] for fold in segments]
-
-
-def _moves_of(times: np.ndarray, settings: Inference, rng: np.random.Generator) -> np.ndarray:
+def _moves_of(
+    segment: Segment, times: np.ndarray | None, settings: Inference, rng: np.random.Generator
+) -> np.ndarray:
     """Circular shifts as one number each, or block permutations as one order of blocks each."""
-    n = len(times)
-    if settings.method == "circular_shift":
+    n = len(segment)
+    if times is None or settings.method == "circular_shift":
         return rng.integers(0, n, settings.permutations)
+    times = times[segment.samples]
     step = (times[-1] - times[0]) / max(n - 1, 1) or 1.0
     n_blocks = max(2, int(n * step // settings.block_s))
     return rng.permuted(np.tile(np.arange(n_blocks), (settings.permutations, 1)), axis=1)
@@ -120,13 +163,13 @@ def _null(
     predictions: xr.Dataset,
     responses: xr.Dataset,
     block: np.ndarray,
-    segments: list[list[np.ndarray]],
+    segments: list[list[Segment]],
     moves: list[list[np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The statistic (n_targets,) and its null distribution (n_permutations, n_targets)."""
     statistic, null = np.zeros(len(block)), 0.0
     for parts, orders in zip(segments, moves, strict=True):
-        samples = np.concatenate(parts)
+        samples = np.concatenate([part.samples for part in parts])
         nuisance = predictions["nuisance"].values[samples]
         sides = [
             residual(source[np.ix_(samples, block)], nuisance)
@@ -135,9 +178,11 @@ def _null(
         norm = np.sqrt(np.prod([np.einsum("nt,nt->t", side, side) for side in sides], axis=0))
         unit = np.divide(1.0, norm * len(segments), out=np.zeros_like(norm), where=norm > 1e-12)
         statistic += unit * np.einsum("nt,nt->t", *sides)
-        ends = np.cumsum([len(part) for part in parts])[:-1]
-        for one, other, order in zip(np.split(sides[0], ends), np.split(sides[1], ends), orders, strict=True):
-            null = null + (SHARED_PAIRS * unit * _products(one, other, order)).astype(np.float32)
+        ends = np.cumsum([len(part.samples) for part in parts])[:-1]
+        split = zip(parts, np.split(sides[0], ends), np.split(sides[1], ends), orders, strict=True)
+        for part, one, other, order in split:
+            products = _products(*part.joined(one, other), order)
+            null = null + (SHARED_PAIRS * unit * products).astype(np.float32)
     return statistic, np.asarray(null)
 
 

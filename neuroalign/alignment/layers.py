@@ -8,6 +8,7 @@ layer where neighbouring layers do nearly as well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ import xarray as xr
 
 from neuroalign.arrays import place_attributes, target_coordinates
 
-BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag")
+BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag", "place_x", "place_y")
 """Coordinates beside those of targets that travel from scores to summaries."""
+
+
+ATTENDED = ("importance", "delay", "field")
+"""What an encoder that attends tells of every target: layers that count, and where it looks."""
 
 
 def summarise(
@@ -67,8 +72,7 @@ def summarise(
             str(key): value for key, value in inference.attrs.items() if str(key).startswith("inference_")
         }
         relevant = inference["significant"].values
-    if "importance" in averaged:
-        data |= attended(averaged["importance"].values, averaged["delay"].values, scores)
+    data |= attended({name: averaged[name].values for name in ATTENDED if name in averaged}, scores)
     coordinates: dict[str, Any] = {name: scores[name] for name in BESIDE if name in scores.coords}
     if "alpha" in scores:
         coordinates["alpha"], counts, edges = _alpha_counts(scores, relevant)
@@ -105,26 +109,54 @@ def depths(profile: np.ndarray, depth: np.ndarray) -> dict[str, Any]:
     }
 
 
-def attended(importance: np.ndarray, delay: np.ndarray, places: xr.Dataset) -> dict[str, Any]:
-    """Where a target looks: the centroid of depth by importance, and the lag of its delay curve's peak.
+def attended(found: Mapping[str, np.ndarray], places: xr.Dataset) -> dict[str, Any]:
+    """What targets look at, of an encoder that tells: depth that counts, peak delay or receptive field.
 
     Parameters
     ----------
-    importance : array (n_source_layers, n_targets)
-        Loss of r without a layer; losses below zero count as none.
-    delay : array (n_lags, n_targets)
+    found : mapping of `ATTENDED` to array (…, n_targets)
+        Those that there are.
     places : Dataset
-        Has the coordinates `source_depth` and `lag`.
+        Has the coordinates of their rows.
     """
-    weight, depth = np.maximum(importance, 0), places["source_depth"].values
+    data: dict[str, Any] = {}
+    if "importance" in found:
+        data |= counting(found["importance"], places["source_depth"].values)
+    if "delay" in found:
+        data["peak_delay"] = ("target", peak_delay(found["delay"], places["lag"].values))
+    if "field" in found:
+        x_and_y = np.stack([places["place_x"].values, places["place_y"].values], axis=1)
+        data |= moments(found["field"], x_and_y)
+    return data
+
+
+def counting(importance: np.ndarray, depth: np.ndarray) -> dict[str, Any]:
+    """The centroid of depth (n_layers,) by how much r is lost without a layer (n_layers, n_targets).
+
+    Losses below zero count as none.
+    """
+    weight = np.maximum(importance, 0)
     total = weight.sum(axis=0)
     centroid = np.divide(depth @ weight, total, out=np.full(len(total), np.nan), where=total > 0)
+    return {"importance_depth": ("target", centroid.astype(np.float32))}
+
+
+def peak_delay(delay: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """The lag (n_targets,) at which delay curves (n_lags, n_targets) are highest."""
     there = np.isfinite(delay).all(axis=0)
-    peak = places["lag"].values[np.where(there, delay, 0).argmax(axis=0)]
-    return {
-        "importance_depth": ("target", centroid.astype(np.float32)),
-        "peak_delay": ("target", np.where(there, peak, np.nan).astype(np.float32)),
-    }
+    return np.where(there, lags[np.where(there, delay, 0).argmax(axis=0)], np.nan).astype(np.float32)
+
+
+def moments(field: np.ndarray, places: np.ndarray) -> dict[str, Any]:
+    """Centre and size of receptive fields (n_places, n_targets) over places (n_places, 2).
+
+    The size is the standard deviation about the centre, the mean of both axes, in shares of the image.
+    """
+    x, y = places.T @ field
+    spread = (places**2).sum(axis=1) @ field - x**2 - y**2
+    size = np.sqrt(np.maximum(spread, 0) / 2)
+    found = {"field_x": x, "field_y": y, "field_size": size}
+    return {name: ("target", values.astype(np.float32)) for name, values in found.items()}
 
 
 def normalised(averaged: xr.Dataset, ceiling: xr.Dataset) -> dict[str, Any]:

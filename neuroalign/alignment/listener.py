@@ -1,8 +1,8 @@
-"""A subject as cross-attention sees it: responses, folds, and the words before every sample."""
+"""A subject as cross-attention sees it: responses, folds, and what every sample looks at."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.alignment.held_out import held_out, inputs, sample_of_event, sides
-from neuroalign.alignment.recent_words import words_before
+from neuroalign.alignment.looked_at import Layers, reach, tokens_of
 from neuroalign.arrays import Activations
 from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.design.resample import remove_drifts
+from neuroalign.design.trials import are_trials
 from neuroalign.encoders.attention.tokens import Tokens
 from neuroalign.errors import DataError
 
@@ -32,7 +33,8 @@ class Listener:
         Its nuisance features are used.
     folds : list of Fold
     tokens : Tokens
-        Words before every sample.
+    reach : array (n_places, n_axes)
+        Where fields are read: lags in seconds, or places of an image.
     shown : list of (train, test) arrays, one per fold
         Digests of what the network saw in either.
     high_pass_hz : float
@@ -45,6 +47,7 @@ class Listener:
     design: SubjectDesign
     folds: list[Fold]
     tokens: Tokens
+    reach: np.ndarray
     shown: list[tuple[np.ndarray, np.ndarray]]
     high_pass_hz: float
     warnings: list[str]
@@ -55,28 +58,31 @@ class Listener:
         responses: xr.Dataset,
         events: pd.DataFrame,
         activations: Activations,
-        layers: Mapping[str, np.ndarray],
+        layers: Layers,
         design: Design,
         window_s: float,
+        beside: Sequence[Activations] = (),
     ) -> Listener:
         """Place a subject's words and folds; see `evaluate_attention` and `read_layers`."""
         valid = responses["valid"].values
-        placed = design_subject(responses, events, design)
-        lag = max(placed.lag, window_s)
+        placed = design_subject(responses, events, design, beside)
+        lag = 0.0 if are_trials(responses) else max(placed.lag, window_s)
         folds, warnings = held_out(responses, events, activations, design, lag)
-        tokens = words_before(responses, events, layers, window_s)
-        runs, times = responses["run"].values.astype(str), responses["time_s"].values
-        sample, seen = sample_of_event(events, runs, times), inputs(events, activations)
+        tokens = tokens_of(responses, events, layers, window_s)
+        sample, seen = sample_of_event(events, responses), inputs(events, activations)
         shown = [sides(fold, sample, seen) for fold in folds]
         observed = responses["response"].values[:, valid]
         cut = float(responses.attrs.get("high_pass_hz", 0.0)) if design.filter else 0.0
-        return cls(responses, observed, placed, folds, tokens, shown, cut, warnings)
+        where = reach(responses, window_s)
+        return cls(responses, observed, placed, folds, tokens, where, shown, cut, warnings)
 
     def without_drifts(self, predicted: np.ndarray) -> np.ndarray:
         """Predictions of all samples (n_samples, n_targets) less the drifts that the responses were freed of.
 
         A linear model takes them out of its features, which comes to the same.
         """
+        if not self.high_pass_hz:
+            return predicted
         runs, out = self.responses["run"].values.astype(str), np.empty(predicted.shape, np.float32)
         for run in dict.fromkeys(runs):
             at = runs == run

@@ -12,6 +12,7 @@ elsewhere, lowers its error by more than one standard error.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ def evaluate_stack(
     settings: Design,
     parts: Parts,
     window_s: float,
+    beside: Sequence[Activations] = (),
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Mix and score the held-out predictions of ridge regression and cross-attention.
 
@@ -72,6 +74,8 @@ def evaluate_stack(
     parts : Parts
     window_s : float
         Of cross-attention; with the longest delay it decides the inner folds.
+    beside : sequence of Activations
+        Networks whose features are nuisance.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def evaluate_stack(
         As the encoders that are stacked.
     """
     valid = responses["valid"].values
-    design = design_subject(responses, events, settings)
+    design = design_subject(responses, events, settings, beside)
     folds, warnings = held_out(responses, events, activations, settings, max(design.lag, window_s))
     observed = responses["response"].values[:, valid]
     inner = _ridge_inside(observed, design, folds, activations, parts.ridge_scores.isel(target=valid))

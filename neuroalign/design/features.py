@@ -1,7 +1,11 @@
-"""The design of one subject: activations of items become features of samples, beside the nuisance."""
+"""The design of one subject: activations of items become features of samples, beside the nuisance.
+
+Samples of a time series follow what was shown in the seconds before; a trial follows its own stimulus.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -9,8 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neuroalign.arrays import Activations
 from neuroalign.config import Design
 from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
+from neuroalign.design.trials import are_trials, trial_events
 from neuroalign.errors import DataError, choices
 
 HRF_REACH_S = 12.0
@@ -36,34 +42,75 @@ class RunWeights:
 
 
 @dataclass(frozen=True)
-class SubjectDesign:
-    """The design of a subject before any network: times, weights and nuisance features.
+class TimeSeries:
+    """How items reach the samples of a time series.
 
     Attributes
     ----------
+    n_samples : int
     runs : tuple of RunWeights
-    nuisance : array (n_samples, n_nuisance)
-    nuisance_names : tuple of str
     lag : float
         Longest delay in seconds.
     """
 
+    n_samples: int
     runs: tuple[RunWeights, ...]
-    nuisance: np.ndarray
-    nuisance_names: tuple[str, ...]
     lag: float
 
     def features(self, activations: np.ndarray) -> np.ndarray:
         """Features (n_samples, n_delays · n_units) of a layer's activations (n_items, n_units)."""
-        n_samples = len(self.nuisance)
         n_delays = len(self.runs[0].weights)
-        found = np.empty((n_samples, n_delays, activations.shape[1]), np.float32)
+        found = np.empty((self.n_samples, n_delays, activations.shape[1]), np.float32)
         for run in self.runs:
             found[run.samples] = np.swapaxes(run.weights @ activations[run.items].astype(np.float32), 0, 1)
-        return found.reshape(n_samples, -1)
+        return found.reshape(self.n_samples, -1)
 
 
-def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design) -> SubjectDesign:
+@dataclass(frozen=True)
+class Trials:
+    """How items reach trials: each is its own item's.
+
+    Attributes
+    ----------
+    items : int array (n_samples,)
+    """
+
+    items: np.ndarray
+    lag: float = 0.0
+
+    def features(self, activations: np.ndarray) -> np.ndarray:
+        """Features (n_samples, n_units) of a layer's activations (n_items, n_units)."""
+        return activations[self.items].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SubjectDesign:
+    """The design of a subject before any network.
+
+    Attributes
+    ----------
+    shown : TimeSeries or Trials
+    nuisance : array (n_samples, n_nuisance)
+    nuisance_names : tuple of str
+    """
+
+    shown: TimeSeries | Trials
+    nuisance: np.ndarray
+    nuisance_names: tuple[str, ...]
+
+    @property
+    def lag(self) -> float:
+        """Longest delay in seconds."""
+        return self.shown.lag
+
+    def features(self, activations: np.ndarray) -> np.ndarray:
+        """Features (n_samples, n_features) of a layer's activations (n_items, n_units)."""
+        return self.shown.features(activations)
+
+
+def design_subject(
+    responses: xr.Dataset, events: pd.DataFrame, settings: Design, beside: Sequence[Activations] = ()
+) -> SubjectDesign:
     """Place the events of a subject on the samples of its responses.
 
     Parameters
@@ -73,12 +120,33 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
     events : DataFrame
         Those of this subject: run, onset, duration (s), item.
     settings : config.Design
+    beside : sequence of Activations
+        Networks whose features are nuisance, all layers of them.
 
     Raises
     ------
     DataError
-        A run has no events, or a nuisance column is not among the confounds.
+        A run has no events, trials are not as many as events, or a nuisance column is not among the
+        confounds.
     """
+    shown: TimeSeries | Trials
+    if are_trials(responses):
+        shown = Trials(trial_events(responses, events)["item"].to_numpy())
+        columns, names = [np.empty((responses.sizes["sample"], 0), np.float32)], list[str]()
+    else:
+        shown, columns, names = _time_series(responses, events, settings)
+    for network in beside:
+        for number, layer in enumerate(network.layers):
+            columns.append(shown.features(network.read(number)))
+            label = f"{network.attributes['network']}:{layer}"
+            names += [f"{label}:{unit}" for unit in range(columns[-1].shape[1])]
+    return SubjectDesign(shown, np.concatenate(columns, axis=1), tuple(names))
+
+
+def _time_series(
+    responses: xr.Dataset, events: pd.DataFrame, settings: Design
+) -> tuple[TimeSeries, list[np.ndarray], list[str]]:
+    """How items reach samples, and the nuisance features of the time series themselves with their names."""
     labels = responses["run"].values.astype(str)
     times = responses["time_s"].values
     step = float(responses.attrs["tr"])
@@ -97,7 +165,7 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
         if settings.nuisance.word_rate:
             rate = _weights(times[samples], of_run, settings, step, settings.nuisance.delays)
             rates.append(remove_drifts(np.stack([part.sum(axis=1) for part in rate], axis=1), cut, step))
-    columns, names = [], []
+    columns, names = [np.empty((len(labels), 0), np.float32)], []
     if settings.nuisance.word_rate:
         word_rate = np.empty((len(labels), rates[0].shape[1]), np.float32)
         for run, values in zip(runs, rates, strict=True):
@@ -111,9 +179,8 @@ def design_subject(responses: xr.Dataset, events: pd.DataFrame, settings: Design
             confounds[run.samples] = remove_drifts(confounds[run.samples], cut, step)
         columns.append(confounds)
         names += found
-    nuisance = np.column_stack(columns) if columns else np.empty((len(labels), 0), np.float32)
     lag = HRF_REACH_S if settings.resample == "hrf" else max(settings.delays)
-    return SubjectDesign(tuple(runs), nuisance, tuple(names), lag)
+    return TimeSeries(len(labels), tuple(runs), lag), columns, names
 
 
 def _weights(

@@ -1,4 +1,4 @@
-"""What is held out: whole runs, or contiguous blocks with a gap, never scattered samples."""
+"""What is held out: whole runs, contiguous blocks with a gap, or whole items; never scattered samples."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ class Fold:
     inner: tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
+ITEM_FOLDS = 5
+"""Folds by item where their number is left out."""
+
 INNER_BLOCKS = 3
 """Inner folds where only one group of runs is left for training."""
 
 
 def make_folds(
-    runs: np.ndarray, times: np.ndarray, settings: Folds, lag: float, linked: Iterable[tuple[str, str]] = ()
+    runs: np.ndarray,
+    times: np.ndarray,
+    settings: Folds,
+    lag: float,
+    linked: Iterable[tuple[str, str]] = (),
+    contents: np.ndarray | None = None,
 ) -> list[Fold]:
     """Outer folds and, inside the training samples of each, inner folds of the same kind.
 
@@ -50,6 +58,8 @@ def make_folds(
         Longest delay of the response in seconds: the gap wherever a run is cut.
     linked : pairs of run labels
         Runs that share stimuli; they are held out together.
+    contents : int array (n_samples,), optional
+        What was shown in every trial, for folds by item; equal in all subjects of a study.
 
     Raises
     ------
@@ -59,6 +69,9 @@ def make_folds(
     if settings.by == "run":
         groups, labels = _group_runs(runs, settings.n, linked)
         gap = lag
+    elif contents is not None:
+        groups, labels = _group_items(contents, settings.n or ITEM_FOLDS)
+        gap = 0.0
     else:
         groups, labels = _cut_blocks(runs, settings.n or 5), None
         gap = settings.gap_s
@@ -116,6 +129,17 @@ def _group_runs(
     groups = np.array([number[find(run)] for run in runs])
     labels = ["+".join(run for run in order if number[find(run)] == group) for group in range(n)]
     return groups, labels
+
+
+def _group_items(contents: np.ndarray, n: int) -> tuple[np.ndarray, list[str]]:
+    """Deal contents to `n` groups by their number, so that subjects agree about what they share."""
+    found, groups = np.unique(contents % n, return_inverse=True)
+    if len(found) < 2:
+        raise DataError(
+            f"design.folds: {len(np.unique(contents))} distinct stimuli cannot be dealt to {n} folds; "
+            "hold out runs (by: run), or give other stimuli"
+        )
+    return groups, [f"items-{number + 1}" for number in found]
 
 
 def _cut_blocks(runs: np.ndarray, n: int) -> np.ndarray:

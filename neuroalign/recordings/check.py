@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Responses, Study
+from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.cleaning import check_run
-from neuroalign.recordings.files import Recording, find_recordings
-from neuroalign.recordings.fmri import open_source
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
-from neuroalign.stimuli.events import read_words, words_path
+from neuroalign.response_settings import TABLED_KINDS, Responses
+from neuroalign.stimuli.events import count_events, events_path, read_run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,8 +44,7 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
     """
     lines: list[str] = []
     if index is None:
-        dataset = study.dataset
-        index = _try(lines, bids.index_dataset, dataset.path, dataset.derivatives, dataset.task)
+        index = _try(lines, bids.index_study, study)
     subjects = None if index is None else _try(lines, study.subjects)
     if index is None or subjects is None:
         return lines
@@ -53,17 +53,40 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         own = bids.select(index, subject=("", subject))
         recordings, found = find_recordings(own, study.dataset, study.responses, subject)
         lines += found
+        trials = study.responses.samples == "trials"
+        for path in dict.fromkeys(path for recording in recordings for path in recording.paths):
+            _try(lines, check_whole, path)
         for recording in recordings:
-            lines += _recording_problems(own, study, recording)
-            lines += _stimulus_problems(own, study, recording)
+            if study.responses.kind in TABLED_KINDS:
+                continue  # their headers were compared with the tables that come with them
+            if trials:
+                lines += _trial_problems(own, study, recording)
+            else:
+                lines += _time_problems(own, study, recording)
+                lines += _stimulus_problems(own, study, recording)
         if recordings:
-            lines += _confound_problems(study, recordings)
+            if not trials:
+                lines += _confound_problems(study, recordings)
             _try(lines, open_source, own, study.dataset, study.responses, recordings)
             lines += _run_problems(subject, recordings)
             sampled[subject] = [(recording.run.label, recording.n_volumes[0]) for recording in recordings]
     if study.responses.average:
         lines += _average_problems(sampled)
     return _joined(lines)
+
+
+def described(study: Study, index: pd.DataFrame) -> list[str]:
+    """Say what there is to work on, a line each: subjects, runs, and volumes or trials."""
+    recordings = [
+        recording
+        for subject in study.subjects()
+        for recording in find_recordings(
+            bids.select(index, subject=("", subject)), study.dataset, study.responses, subject
+        )[0]
+    ]
+    samples = "trials" if study.responses.samples == "trials" else "volumes"
+    total = int(sum(max(recording.n_volumes) for recording in recordings))
+    return [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}", f"{samples}: {total}"]
 
 
 def _joined(lines: list[str]) -> list[str]:
@@ -89,14 +112,14 @@ def _try(lines: list[str], step: Callable[P, T], *args: P.args, **kwargs: P.kwar
         return None
 
 
-def _recording_problems(index: pd.DataFrame, study: Study, recording: Recording) -> Iterator[str]:
+def _time_problems(index: pd.DataFrame, study: Study, recording: Recording) -> Iterator[str]:
+    """Find what is wrong with the repetition times of one recording."""
     settings = study.responses
     for path, name, sidecar in zip(recording.paths, recording.names, recording.sidecar_tr, strict=True):
         lines: list[str] = []
-        _try(lines, check_whole, path)
         header = None
-        if not lines and path.name.endswith((".nii", ".nii.gz")):
-            header = _try(lines, header_tr, path)
+        if path.name.endswith((".nii", ".nii.gz")):
+            header = _try([], header_tr, path)  # a file that cannot be read is named already
         if np.isnan(sidecar):
             row = index[index["path"] == name].iloc[0].to_dict()
             _try(lines, bids.sidecar, index, study.dataset.path, row)
@@ -147,14 +170,14 @@ def _average_problems(sampled: dict[str, list[tuple[str, float]]]) -> Iterator[s
 def _stimulus_problems(index: pd.DataFrame, study: Study, recording: Recording) -> list[str]:
     lines: list[str] = []
     run = recording.run
-    words = _try(lines, read_words, index, study.dataset, study.stimuli, run)
+    words = _try(lines, read_run, index, study.dataset, study.stimuli, run)
     tr = next(
         (value for value in (study.responses.tr, *recording.sidecar_tr) if value and np.isfinite(value)), None
     )
     volumes = min(recording.n_volumes)
     if words is None or tr is None or not np.isfinite(volumes):
         return lines
-    source = words_path(index, study.dataset, study.stimuli, run)
+    source = events_path(index, study.dataset, study.stimuli, run)
     end, last = recording.start_time_s + volumes * tr, words["onset"].max()
     if last >= end:
         lines.append(
@@ -166,6 +189,21 @@ def _stimulus_problems(index: pd.DataFrame, study: Study, recording: Recording) 
         lines.append(
             f"{source}: most words of {run} begin before its first volume, the first at {first:g} s; "
             "correct stimuli.offset_s"
+        )
+    return lines
+
+
+def _trial_problems(index: pd.DataFrame, study: Study, recording: Recording) -> list[str]:
+    """Find runs whose responses are not one for each event."""
+    lines: list[str] = []
+    run, stimuli = recording.run, study.stimuli
+    events = _try(lines, count_events, index, study.dataset, stimuli, run)
+    volumes = min(recording.n_volumes)
+    if events is not None and np.isfinite(volumes) and events != volumes:
+        source = events_path(index, study.dataset, stimuli, run)
+        lines.append(
+            f"{recording.paths[0]}: {volumes:g} volumes, but '{source}' has {events} events; give one volume "
+            "per event, in the order of onsets, or name events without a response in stimuli.skip"
         )
     return lines
 

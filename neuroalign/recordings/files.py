@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import DataError, choices
+from neuroalign.response_settings import Responses
 
 HEMISPHERES = ("L", "R")
 
@@ -103,7 +104,7 @@ def find_recordings(
     problems : list of str
         Runs that have no single recording, one line each.
     """
-    suffix, extensions = bids.RECORDING_ENDINGS[settings.kind]
+    suffix, extensions = bids.recording_ending(settings)
     of_kind = bids.select(index, scope="derivatives", subject=subject, suffix=suffix, extension=extensions)
     of_kind = bids.select_runs(of_kind[of_kind["desc"] != "confounds"], dataset)
     rows = bids.select(of_kind, space=settings.space, **settings.entities)
@@ -149,7 +150,7 @@ def find_mask(index: pd.DataFrame, dataset: Dataset, recording: Recording) -> Pa
 
 
 def _nothing_found(of_kind: pd.DataFrame, dataset: Dataset, settings: Responses, subject: str) -> str:
-    suffix, extensions = bids.RECORDING_ENDINGS[settings.kind]
+    suffix, extensions = bids.recording_ending(settings)
     wanted = ({"space": settings.space} if settings.space else {}) | settings.entities
     asked = "".join(f" {key}-{value}" for key, value in wanted.items())
     what = f"{settings.kind} recordings (_{suffix}{extensions[0]})"

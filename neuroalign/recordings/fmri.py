@@ -9,11 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import clean_run, describe, kept_volumes
-from neuroalign.recordings.files import Recording, Source, find_recordings
-from neuroalign.recordings.tabular import common_columns, open_parcels, pick_columns, read_confounds
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
+from neuroalign.recordings.joining import finish, join_runs
+from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
+from neuroalign.recordings.trials import read_trials
+from neuroalign.response_settings import Responses
 
 
 def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, subject: str) -> xr.Dataset:
@@ -35,7 +39,8 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
         constant in any run invalid; `confound_value` (sample, confound), float32: every numeric
         confound that all runs have, named by the coordinate `confound`, unfiltered. Sample times are
         `StartTime` + volume × TR. Attributes: `subject`, `task`, `kind`, `space`, `tr`, `cleaning`,
-        `high_pass_hz` (0 for none), `n_excluded`, and `affine` and `shape`, or `vertices`.
+        `high_pass_hz` (0 for none), `n_excluded`, and `affine` and `shape`, or `vertices`. Of trials,
+        see `trials.read_trials`.
 
     Raises
     ------
@@ -47,6 +52,8 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
     if problems:
         raise DataError("\n".join(problems))
     source = open_source(index, dataset, settings, recordings)
+    if settings.samples == "trials":
+        return read_trials(source, recordings, dataset, settings)
     tr = _repetition_time(recordings, settings)
     tables = [
         None if recording.confounds is None else read_confounds(recording.confounds)
@@ -68,32 +75,11 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
     place = {"subject": subject, "task": dataset.task, "kind": settings.kind, "space": recordings[0].space}
     table = pd.concat(samples, ignore_index=True)
     found = arrays.build_responses(
-        _complete(data), table, source.targets, **place, tr=tr, **source.attributes
+        join_runs(data), table, source.targets, **place, tr=tr, **source.attributes
     )
-    return _finish(
+    return finish(
         found, np.concatenate(confounds), columns, describe(settings, names), settings.high_pass_hz or 0.0
     )
-
-
-def open_source(
-    index: pd.DataFrame, dataset: Dataset, settings: Responses, recordings: Sequence[Recording]
-) -> Source:
-    """Prepare the recordings of one subject to be read, whatever their kind; headers only.
-
-    Raises
-    ------
-    DataError
-        The recordings do not fit together; one line per problem.
-    """
-    if settings.kind == "parcels":
-        return open_parcels(settings, recordings)
-    if settings.kind == "surface":
-        from neuroalign.recordings.surface import open_surfaces
-
-        return open_surfaces(dataset, settings, recordings)
-    from neuroalign.recordings.volume import open_volumes
-
-    return open_volumes(index, dataset, settings, recordings)
 
 
 def average_responses(subjects: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -149,7 +135,7 @@ def average_responses(subjects: Sequence[xr.Dataset]) -> xr.Dataset:
         [subject["confound_value"].sel(confound=columns).to_numpy() for subject in used], axis=0
     )
     cleaning = f"{first.attrs['cleaning']} Z-scored in each run, then averaged over {len(used)} subjects."
-    return _finish(found, confounds, columns, cleaning, first.attrs["high_pass_hz"])
+    return finish(found, confounds, columns, cleaning, first.attrs["high_pass_hz"])
 
 
 def _repetition_time(recordings: Sequence[Recording], settings: Responses) -> float:
@@ -176,23 +162,6 @@ def _fit_table(
             f"{recording.confounds}: {len(table)} rows for {volumes} volumes; make the confounds again"
         )
     return table
-
-
-def _complete(runs: list[np.ndarray]) -> np.ndarray:
-    """Join runs; a target that is missing in one of them is missing in all."""
-    joined = np.concatenate(runs)
-    joined[:, np.isnan(joined).any(axis=0)] = np.nan
-    return joined
-
-
-def _finish(
-    responses: xr.Dataset, confounds: np.ndarray, columns: list[str], cleaning: str, high_pass_hz: float
-) -> xr.Dataset:
-    """Add the confounds, and say what was done to the responses."""
-    named = responses.assign(confound_value=(("sample", "confound"), confounds.astype(np.float32)))
-    named = named.assign_coords(confound=("confound", np.array(columns, object)))
-    excluded = int((~responses["valid"]).sum())
-    return named.assign_attrs(cleaning=cleaning, high_pass_hz=float(high_pass_hz), n_excluded=excluded)
 
 
 def _zscore_runs(subject: xr.Dataset) -> np.ndarray:

@@ -9,10 +9,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset, Responses
+from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import gifti_shape, reading
 from neuroalign.recordings.files import HEMISPHERES, Recording, Source
+from neuroalign.response_settings import Responses
 
 _NAMELESS = ("???", "unknown", "Unknown")
 
@@ -57,7 +58,8 @@ def open_surfaces(dataset: Dataset, settings: Responses, recordings: Sequence[Re
     for hemi, count in zip(HEMISPHERES, counts, strict=True):
         frames.append(pd.DataFrame({"hemi": hemi, "vertex": np.arange(count)}))
         if settings.regions is not None:
-            path = Path(dataset.path, settings.regions.replace("{hemi}", hemi))
+            name = settings.regions.replace("{hemi}", hemi).replace("{subject}", recordings[0].run.subject)
+            path = Path(dataset.path, name)
             try:
                 regions.append(_read_regions(path, count))
             except DataError as error:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Responses
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.response_settings import Responses
 
 
 def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source:
@@ -32,7 +32,7 @@ def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source
             raise ConfigError(
                 f"responses.{key} does not go with kind parcels, whose columns are regions; remove it"
             )
-    columns = [_header(recording.paths[0]) for recording in recordings]
+    columns = [read_header(recording.paths[0]) for recording in recordings]
     problems = []
     for recording, have in zip(recordings, columns, strict=True):
         differ = sorted(set(have) ^ set(columns[0]))
@@ -47,7 +47,7 @@ def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source
 
     def read(recording: Recording) -> np.ndarray:
         path = recording.paths[0]
-        table = _read_numbers(path)
+        table = read_numbers(path)
         for name in columns[0]:
             if name not in table:
                 raise DataError(
@@ -69,7 +69,7 @@ def read_confounds(path: str | Path) -> pd.DataFrame:
     DataError
         The file is missing, empty or not a table.
     """
-    table = _read_numbers(path)
+    table = read_numbers(path)
     leading = table.isna() & (table.notna().cumsum() == 0)
     empty = table.columns[leading.all()]
     return table.mask(leading, 0.0).drop(columns=empty)
@@ -125,7 +125,14 @@ def pick_columns(
     return [name for name in table.columns if name in picked]
 
 
-def _header(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
+    """Read the names of the columns of a table.
+
+    Raises
+    ------
+    DataError
+        The file is missing or empty.
+    """
     with reading(path), path.open(encoding="utf-8-sig") as stream:
         columns = stream.readline().rstrip("\r\n").split("\t")
     if columns == [""]:
@@ -133,8 +140,14 @@ def _header(path: Path) -> list[str]:
     return columns
 
 
-def _read_numbers(path: str | Path) -> pd.DataFrame:
-    """Read a table and keep its numeric columns; `n/a` is NaN."""
+def read_numbers(path: str | Path) -> pd.DataFrame:
+    """Read a table and keep its numeric columns; `n/a` is NaN.
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty or not a table.
+    """
     with reading(path):
         try:
             table = pd.read_csv(path, sep="\t", na_values=["n/a"], encoding="utf-8-sig")

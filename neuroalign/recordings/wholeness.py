@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
-from neuroalign.headers import reading
+from neuroalign.headers import open_mgh, reading
 
 _CHUNK = 1 << 22
 
@@ -35,8 +35,13 @@ def check_whole(path: str | Path) -> None:
             _check_gifti(path)
         elif path.name.endswith(".tsv"):
             _check_table(path)
-        else:
-            _check_nifti(path)
+        elif path.name.endswith(".mgh"):
+            with open_mgh(path) as image:
+                _check_image(path, image)
+        elif path.name.endswith((".nii", ".nii.gz")):
+            import nibabel as nib
+
+            _check_image(path, nib.load(path))
 
 
 def header_tr(path: str | Path) -> float | None:
@@ -51,10 +56,7 @@ def header_tr(path: str | Path) -> float | None:
     return float(zooms[3]) * seconds if seconds and len(zooms) > 3 and zooms[3] > 0 else None
 
 
-def _check_nifti(path: Path) -> None:
-    import nibabel as nib
-
-    image: Any = nib.load(path)
+def _check_image(path: Path, image: Any) -> None:
     if len(image.shape) != 4:
         raise DataError(f"{path}: expected a 4-D image, got shape {image.shape}; give the whole time series")
     size = int(np.prod(image.shape, dtype=np.int64)) * image.header.get_data_dtype().itemsize

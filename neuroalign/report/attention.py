@@ -5,20 +5,29 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neuroalign.report import curves, plots
+from neuroalign.report import curves, fields, plots
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.curves import Curve
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant
+from neuroalign.report.fields import Field
 from neuroalign.report.figures import DEPTH, GREY, MAX_REGIONS, Picture, significant_only
 from neuroalign.report.tables import estimate
 
-ABOUT = (
-    "Cross-attention sees all layers and the words of the last seconds at once: it has one score for all "
-    "layers. What a layer adds is what r loses where its part of the prediction is replaced by its mean. "
-    "Layers that say the same can stand in for each other, and then neither counts. A delay curve is where "
-    "a target looks in time if all words say the same. Attention does not prove that a response depends on "
-    "what is looked at."
-)
+SEEN = {"time": "the words of the last seconds", "trials": "all patches of an image"}
+FIELDS = {
+    "time": "A delay curve is where a target looks in time if all words say the same.",
+    "trials": "A receptive field is where a target looks in an image if all its patches show the same.",
+}
+
+
+def about(samples: str) -> str:
+    """What the section shows, and what it does not."""
+    return (
+        f"Cross-attention sees all layers and {SEEN[samples]} at once: it has one score for all layers. What "
+        "a layer adds is what r loses where its part of the prediction is replaced by its mean. Layers that "
+        f"say the same can stand in for each other, and then neither counts. {FIELDS[samples]} Attention "
+        "does not prove that a response depends on what is looked at."
+    )
 
 
 def attending(evidence: Evidence) -> list[tuple[str, str]]:
@@ -49,14 +58,44 @@ def attention_pictures(
         f"{title}: what each layer adds",
         f"Loss of held-out r without a layer, means over the targets of a region and over subjects.{beside}",
     )
-    delays = Picture(
-        curves.delay_curves([_delay(people, region) for region in regions]),
-        f"{title}: learned delays",
-        "Attention to words by how long ago they began, whatever they are; means over the significant "
-        "targets of a region (over all where none is). Thin lines are subjects.",
-    )
     mapped = [] if canvas is None or rival is None else _depth_maps(evidence, network, encoder, rival, canvas)
-    return [layers, *mapped, delays]
+    return [layers, *mapped, _where(people, regions, title)]
+
+
+def _where(people: dict[str, xr.Dataset], regions: list[str], title: str) -> Picture:
+    """Where targets look, in time or in an image."""
+    means = "means over the significant targets of a region (over all where none is)"
+    if "delay" in next(iter(people.values())):
+        return Picture(
+            curves.delay_curves([_delay(people, region) for region in regions]),
+            f"{title}: learned delays",
+            f"Attention to words by how long ago they began, whatever they are; {means}. Thin lines are "
+            "subjects.",
+        )
+    return Picture(
+        fields.field_images([_field(people, region) for region in regions]),
+        f"{title}: receptive fields",
+        f"Attention to places of an image, whatever it shows; {means} and over subjects. Dots are the "
+        "centres of single targets.",
+    )
+
+
+def _field(people: dict[str, xr.Dataset], region: str) -> Field:
+    values, centres = [], []
+    for dataset in people.values():
+        told = _told_in(dataset, region)
+        values.append(mean(dataset["field"].values[:, told], axis=1))
+        centres.append(np.stack([column(dataset, name)[told] for name in ("field_x", "field_y")], axis=1))
+    first = next(iter(people.values()))
+    places = np.stack([first["place_x"].values, first["place_y"].values], axis=1)
+    return Field(region, places, mean(np.array(values), axis=0), np.concatenate(centres))
+
+
+def _told_in(dataset: xr.Dataset, region: str) -> np.ndarray:
+    """Significant targets of a region, or all scored ones where none is."""
+    here = in_region(dataset, region) & np.isfinite(column(dataset, "chosen_r"))
+    told = here & significant(dataset)
+    return told if told.any() else here
 
 
 def _depth_maps(evidence: Evidence, network: str, encoder: str, rival: str, canvas: Canvas) -> list[Picture]:
@@ -113,9 +152,7 @@ def _delay(people: dict[str, xr.Dataset], region: str) -> Curve:
     lags = next(iter(people.values()))["lag"].values
     values = []
     for dataset in people.values():
-        here = in_region(dataset, region) & np.isfinite(column(dataset, "chosen_r"))
-        told = here & significant(dataset)
-        values.append(mean(dataset["delay"].values[:, told if told.any() else here], axis=1))
+        values.append(mean(dataset["delay"].values[:, _told_in(dataset, region)], axis=1))
     # Curves sum to one over the lags that they were read at.
     curve = _curve(region, lags, np.array(values) * len(lags) / np.ptp(lags), np.nan)
     known = np.isfinite(curve.mean).all()
@@ -141,10 +178,16 @@ def attention_sentence(evidence: Evidence, network: str, encoder: str) -> str:
     sure = (
         " (the interval over subjects includes zero)" if not found[best].low > 0 and len(people) > 1 else ""
     )
-    lag = float(mean(np.array([mean(column(d, "peak_delay")[_told(d)]) for d in people])))
+    where = ""
+    if "peak_delay" in people[0]:
+        lag = float(mean(np.array([mean(column(d, "peak_delay")[_told(d)]) for d in people])))
+        where = f"; targets look most at words {lag:.1f} s ago"
+    if "field_size" in people[0]:
+        size = float(mean(np.array([mean(column(d, "field_size")[_told(d)]) for d in people])))
+        where = f"; receptive fields have a standard deviation of {size:.2f} of the image"
     return (
         f"Of all layers {name} counts most: without it r is lower by {found[best].mean:.3f} on "
-        f"average{sure}; targets look most at words {lag:.1f} s ago."
+        f"average{sure}{where}."
     )
 
 

@@ -118,7 +118,7 @@ def open_evidence(study: Study) -> Evidence:
     summaries: dict[tuple[str, str, str], xr.Dataset] = {}
     groups: dict[tuple[str, str], xr.Dataset] = {}
     missing: list[str] = []
-    for network in [*study.all_networks(), layout.NUISANCE]:
+    for network in [*study.fitted_networks(), layout.NUISANCE]:
         for encoder in study.encoders:
             for subject in subjects:
                 path = output / layout.SUMMARY.format(subject=subject, network=network, encoder=encoder)

@@ -22,9 +22,10 @@ MAX_SUBJECTS = 12
 """Subjects whose maps are drawn; the viewer and the map files hold all."""
 
 DEPTH = Scale("viridis", 0.0, 1.0, "relative depth")
+ACROSS = Scale("plasma", 0.0, 1.0, "share of the image")
 DRAWN = (
-    *("r", "best_depth", "centroid", "importance_depth", "peak_delay", "attention_weight"),
-    *("unique_network", "normalised_r"),
+    *("r", "best_depth", "centroid", "importance_depth", "peak_delay", "field_x", "field_y"),
+    *("attention_weight", "unique_network", "normalised_r"),
 )
 """Maps of the group that are drawn; the viewer has all."""
 
@@ -69,6 +70,8 @@ def shown_maps(dataset: xr.Dataset, top: float) -> list[Shown]:
             column(dataset, "peak_delay"),
             Scale("plasma", 0.0, float(np.max(dataset["lag"].values)) if "lag" in dataset else 1.0, "s"),
         ),
+        Shown("field_x", "field: from the left", column(dataset, "field_x"), ACROSS),
+        Shown("field_y", "field: from the top", column(dataset, "field_y"), ACROSS),
         Shown(
             "r_unique",
             "r beyond nuisance",

@@ -12,8 +12,9 @@ def fitting(evidence: Evidence) -> list[str]:
     study = evidence.study
     grid = study.ridge.alphas
     spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
-    beside = study.design.nuisance.word_rate or study.design.nuisance.columns
-    features = "its word features and the nuisance features" if beside else "its word features"
+    beside = study.design.nuisance.asked
+    own = "its word features" if study.responses.samples == "time" else "its features of the stimulus"
+    features = f"{own} and the nuisance features" if beside else own
     used = [float(a) for d in evidence.summaries.values() if "alpha" in d for a in d["alpha"].values[[0, -1]]]
     widened = ""
     if used and (min(used) < 0.99 * grid.lowest or max(used) > 1.01 * grid.highest):
@@ -70,18 +71,22 @@ def _attention(study: Study) -> list[str]:
         "prototype": "prototypes that all targets share ask, and every target mixes what they are answered",
     }[given.queries]
     first = ""
-    if study.design.nuisance.word_rate or study.design.nuisance.columns:
+    if study.design.nuisance.asked:
         first = (
             "Nuisance features were fitted first by ridge regression within the training samples; "
             "cross-attention learned what they left, and the prediction was the sum of both. "
         )
-    drifts = ""
-    if study.design.filter and study.responses.high_pass_hz:
+    drifts, answering = "", "all patches of a sample's image answer, by what they show and where they lie"
+    if study.responses.samples == "time":
+        answering = (
+            f"the words that began in the {given.window_s:g} s before a sample answer, by what they are and "
+            "how long ago they began"
+        )
+    if study.responses.samples == "time" and study.design.filter and study.responses.high_pass_hz:
         drifts = " The drifts removed from the responses were removed from its predictions."
     return [
         f"By cross-attention (after Beliy 2024) responses were predicted from {layers} at once: {asked}, and "
-        f"the words that began in the {given.window_s:g} s before a sample answer, by what they are and how "
-        f"long ago they began; all targets {owners} ({given.width} dimensions, embeddings of "
+        f"{answering}; all targets {owners} ({given.width} dimensions, embeddings of "
         f"{given.embedding}). {first}Training stopped by the mean r in the first inner fold of the training "
         f"samples.{drifts}",
         "How much a layer adds was measured as the loss of r in the held-out fold where its part of the "

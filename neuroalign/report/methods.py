@@ -6,12 +6,15 @@ import numpy as np
 
 from neuroalign import layout
 from neuroalign.config import Study
+from neuroalign.design.folds import ITEM_FOLDS
 from neuroalign.report.evidence import Evidence, texts
 from neuroalign.report.fitting import fitting
 
 REFERENCES = {
     "Abraham 2014": "Abraham, A. et al. (2014). Machine learning for neuroimaging with scikit-learn. "
     "Frontiers in Neuroinformatics 8:14. doi:10.3389/fninf.2014.00014 (nilearn)",
+    "Allen 2022": "Allen, E. J. et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience "
+    "and artificial intelligence. Nature Neuroscience 25:116–126. doi:10.1038/s41593-021-00962-x",
     "Benjamini & Hochberg 1995": "Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery "
     "rate: a practical and powerful approach to multiple testing. Journal of the Royal Statistical "
     "Society B 57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x",
@@ -47,6 +50,8 @@ REFERENCES = {
     "Nunez-Elizalde 2019": "Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding "
     "models with non-spherical multivariate normal priors. NeuroImage 197:482–492. "
     "doi:10.1016/j.neuroimage.2019.04.012",
+    "Sahani & Linden 2003": "Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? "
+    "Advances in Neural Information Processing Systems 15:125–132.",
     "Wolf 2020": "Wolf, T. et al. (2020). Transformers: state-of-the-art natural language processing. "
     "EMNLP: System Demonstrations, 38–45. doi:10.18653/v1/2020.emnlp-demos.6",
 }
@@ -113,6 +118,8 @@ def _recordings(evidence: Evidence) -> list[str]:
 
 def _design(study: Study) -> list[str]:
     design = study.design
+    if study.responses.samples == "trials":
+        return _trial_design(study)
     if design.resample == "lanczos":
         delays = ", ".join(f"{delay:g}" for delay in design.delays)
         how = (
@@ -139,9 +146,24 @@ def _design(study: Study) -> list[str]:
     return out
 
 
+def _trial_design(study: Study) -> list[str]:
+    """Trials follow their own stimulus, and are held out by it."""
+    folds = study.design.folds
+    joined = "" if study.design.repeats == "each" else " Trials of one stimulus were averaged."
+    held = (
+        f"stimuli with all their trials, in {folds.n or ITEM_FOLDS} folds"
+        if folds.by == "item"
+        else "whole runs"
+    )
+    return [
+        f"Every trial was predicted from the features of its own stimulus.{joined}",
+        f"Cross-validation held out {held}; all standardising and every choice used training data only.",
+    ]
+
+
 def _controls(evidence: Evidence) -> list[str]:
     nuisance = evidence.study.design.nuisance
-    named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns]
+    named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns, *nuisance.networks]
     out = []
     if named:
         longer = ""
@@ -171,14 +193,18 @@ def _ceiling(evidence: Evidence) -> list[str]:
         "subjects": "from the agreement of each subject with the mean of the others (Nili 2014; "
         "Lage-Castellanos 2019)",
         "repeats": "from the agreement of repeated runs (Lage-Castellanos 2019)",
+        "repeated trials (signal_power)": "from trials of the same stimulus, by analysis of variance (Sahani "
+        "& Linden 2003)",
+        "repeated trials (nsd)": "from the variance of all trials less that among trials of one stimulus "
+        "(Allen 2022)",
     }
     settings = evidence.study.ceiling
     for method in sorted(found & set(how)):
+        parts = "stimuli" if "trials" in method else f"{settings.block_s:g} s blocks"
         out.append(
             f"The noise ceiling of every target was estimated {how[method]}, with a "
-            f"{100 * settings.confidence:g} % interval from {settings.bootstraps} bootstraps of "
-            f"{settings.block_s:g} s blocks; scores are normalised as r / r_ceiling where the ceiling is "
-            "above chance."
+            f"{100 * settings.confidence:g} % interval from {settings.bootstraps} bootstraps of {parts}; "
+            "scores are normalised as r / r_ceiling where the ceiling is above chance."
         )
     return out or ["No noise ceiling could be estimated; scores are not normalised."]
 
@@ -189,7 +215,9 @@ def _inference(evidence: Evidence) -> list[str]:
     how = {
         "circular_shift": "circular shifts of each held-out run's responses against their predictions",
         "block": f"permutations of {settings.block_s:g} s blocks of the responses",
-    }[settings.method]
+        "item": "circular shifts of randomly ordered held-out stimuli, their trials together, against their "
+        "predictions",
+    }[str(summary.attrs.get("inference_method", settings.method))]
     count = int(summary.attrs.get("inference_permutations", settings.permutations))
     rule = {
         "fdr": f"a false discovery rate of {settings.level:g} (Benjamini & Hochberg 1995)",

@@ -125,9 +125,12 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         samples = sorted({entry["n_samples"] for entry in recorded})
         runs = sorted({len(entry["runs"]) for entry in recorded})
         facts.append(("Runs", f"{_range(runs)} per subject"))
-        facts.append(
-            ("Samples", f"{_range(samples)} volumes per subject, TR {float(summary.attrs['tr']):g} s")
+        what = (
+            f"volumes per subject, TR {float(summary.attrs['tr']):g} s"
+            if "tr" in summary.attrs
+            else ("trials per subject")
         )
+        facts.append(("Samples", f"{_range(samples)} {what}"))
     where = {"surface": "vertices", "volume": "voxels", "parcels": "parcels"}[evidence.kind]
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
@@ -143,7 +146,10 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     if "cross_attention" in study.encoders:
         attention = study.cross_attention
         owners = "one network for all" if attention.universal else "a network for each subject"
-        tried += f"; cross-attention to words of the last {attention.window_s:g} s, {owners}"
+        seen = f"words of the last {attention.window_s:g} s"
+        if study.responses.samples == "trials":
+            seen = "all patches of an image"
+        tried += f"; cross-attention to {seen}, {owners}"
     facts.append(("Encoders" if len(study.encoders) > 1 else "Encoder", f"{encoders}; {alphas}{tried}"))
     facts.append(("Folds", folds or study.design.folds.by))
     return facts

@@ -129,7 +129,9 @@ def _attention_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     drawn = [
         picture for model in models for picture in attention.attention_pictures(evidence, *model, canvas)
     ]
-    return [Part("attention", "Layers and delays", drawn, paragraphs=[attention.ABOUT])] if models else []
+    samples = evidence.study.responses.samples
+    title = {"time": "Layers and delays", "trials": "Layers and receptive fields"}[samples]
+    return [Part("attention", title, drawn, paragraphs=[attention.about(samples)])] if models else []
 
 
 def _encoder_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:

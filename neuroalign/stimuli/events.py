@@ -1,9 +1,11 @@
-"""When each word was heard: from BIDS events, a TextGrid or a plain table."""
+"""What was shown when: words or images, from BIDS events, a TextGrid or a plain table."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import pandas as pd
 from neuroalign import bids
 from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.stimuli.images import address, gather_images
+from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
 from neuroalign.stimuli.textgrid import read_textgrid
 
@@ -20,9 +24,13 @@ LONGEST_GUESS_S = 1.0
 
 
 def read_stimuli(
-    index: pd.DataFrame, dataset: Dataset, source: StimulusSource, subjects: list[str]
+    index: pd.DataFrame,
+    dataset: Dataset,
+    source: StimulusSource,
+    subjects: list[str],
+    look: Callable[[str], str] = content_digest,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read what every subject heard in every run, each distinct passage once.
+    """Read what every subject was shown in every run, each distinct passage or image once.
 
     Parameters
     ----------
@@ -33,34 +41,49 @@ def read_stimuli(
         Where the words are; `source.passage` says how far context reaches.
     subjects : list of str
         Labels without `sub-`.
+    look : function of an address, optional
+        Gives the digest of an image, or complains of it; a quicker look reads its header only.
 
     Returns
     -------
     items : DataFrame
         One row per word of each distinct passage: `item` (row number), `passage`, `position` (within
         the passage), `sentence` (running number within the passage), `modality`, `text`. Passages
-        with the same words are one, across runs and subjects.
+        with the same words are one, across runs and subjects. Of images one row each, with `uri`, its
+        address, and `digest`, a hash of its content.
     events : DataFrame
-        One row per word heard: `subject`, `session`, `task`, `run`, `onset` (s after the first
-        volume), `duration` (s), `item`.
+        One row per stimulus: `subject`, `session`, `task`, `run`, `onset` (s after the first volume),
+        `duration` (s), `item`, `content`. Equal words, or images of equal content, have one number;
+        numbers follow a hash: they are in no order that an experiment could have.
 
     Raises
     ------
     DataError
-        A run has no words, or a file is missing or cannot be read.
+        A run has no stimuli, or a file is missing or cannot be read.
     """
-    heard = []
+    shown = []
     for subject in subjects:
         own = bids.select(index, subject=("", subject))
         for run in bids.find_runs(own, dataset, subject):
-            words = read_words(own, dataset, source, run)
             place = {"subject": subject, "session": run.session, "task": run.task, "run": run.label}
-            heard.append(words.assign(**place))
-    return gather(heard, source.passage)
+            shown.append(read_run(own, dataset, source, run).assign(**place))
+    if source.modality == "image":
+        root = Path(dataset.path, source.root)
+        placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
+        return numbered(*gather_images(placed, look))
+    return numbered(*gather(shown, source.passage))
 
 
-def read_words(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> pd.DataFrame:
-    """Read the words that one subject heard in one run.
+def numbered(items: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give events the number of their content, by the order of hashes; see `read_stimuli`."""
+    contents = items["digest"] if "digest" in items else items["text"]
+    hashes = [hashlib.sha256(content.encode()).hexdigest() for content in contents]
+    number = np.unique(np.array(hashes), return_inverse=True)[1].astype(np.int64)
+    return items, events.assign(content=number[events["item"]])
+
+
+def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> pd.DataFrame:
+    """Read the words or names of images that one subject was shown in one run.
 
     Parameters
     ----------
@@ -82,23 +105,24 @@ def read_words(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, ru
     DataError
         The file or the column is missing, a time is not a number, or there is no word at all.
     """
-    path = words_path(index, dataset, source, run)
+    path = events_path(index, dataset, source, run)
     if source.source == "textgrid":
         words = read_textgrid(path, source.tier)
     else:
-        words = _read_table(path, source.word_column)
+        words = _read_table(path, source.named)
     words["word"] = words["word"].str.strip()
     words = words[~words["word"].isin([*source.skip, ""])].reset_index(drop=True)
     if words.empty:
         raise DataError(
-            f"{path}: no words for {run}; check stimuli.word_column, stimuli.tier and stimuli.skip"
+            f"{path}: no {source.noun}s for {run}; check stimuli.column, stimuli.tier and stimuli.skip"
         )
     for column, lowest in (("onset", -np.inf), ("duration", 0.0)):
         wrong = ~(words[column] >= lowest) if column == "onset" else words[column] < lowest
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
+            which = f"{column} of {source.noun} {at + 1} ('{words['word'][at]}')"
             raise DataError(
-                f"{path}: {column} of word {at + 1} ('{words['word'][at]}') is {words[column][at]:g}; "
+                f"{path}: {which} is {words[column][at]:g}; "
                 f"give {'a number of seconds' if column == 'onset' else 'a duration of 0 s or more'}"
             )
     words = words.sort_values("onset", kind="stable", ignore_index=True)
@@ -108,8 +132,24 @@ def read_words(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, ru
     return words
 
 
-def words_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> Path:
-    """Find the file that holds the words of a run.
+def count_events(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> int:
+    """Count the events of a run that are stimuli: those that `source.skip` does not name.
+
+    Raises
+    ------
+    DataError
+        There is no table of events, or it cannot be read.
+    """
+    if source.source == "textgrid":
+        return len(read_run(index, dataset, source, run))
+    table = read_tsv(events_path(index, dataset, source, run))
+    if source.named in table:
+        table = table[~table[source.named].str.strip().isin([*source.skip, ""])]
+    return len(table)
+
+
+def events_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> Path:
+    """Find the file that holds the stimuli of a run.
 
     Events follow the BIDS inheritance principle: `task-story_events.tsv` at the root of the dataset
     serves every run that has no file of its own.
@@ -140,7 +180,7 @@ def words_path(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, ru
     paths = list((nearest if raw.empty else raw)["path"])
     if len(paths) > 1:
         raise DataError(
-            f"{run}: {len(paths)} events files ({', '.join(paths)}); keep the one that holds the words"
+            f"{run}: {len(paths)} events files ({', '.join(paths)}); keep the one that holds the stimuli"
         )
     return Path(dataset.path, str(paths[0]))
 
@@ -183,12 +223,12 @@ def _entities(run: bids.Run) -> dict[str, str]:
     return {"sub": run.subject, "ses": run.session, "task": run.task, "run": run.run_entity}
 
 
-def _read_table(path: Path, word_column: str) -> pd.DataFrame:
+def _read_table(path: Path, named: str) -> pd.DataFrame:
     table = read_tsv(path)
-    for column, setting in (("onset", ""), (word_column, "set stimuli.word_column: ")):
+    for column, setting in (("onset", ""), (named, "set stimuli.column: ")):
         if column not in table:
             raise DataError(f"{path}: no column '{column}'; {setting}{choices(column, table.columns)}")
-    words = pd.DataFrame({"word": table[word_column].map(_unquote)})
+    words = pd.DataFrame({"word": table[named].map(_unquote)})
     for column in ("onset", "duration"):
         text = table[column].str.strip() if column in table else pd.Series("n/a", table.index)
         given = ~text.isin(["", "n/a"])
@@ -199,7 +239,7 @@ def _read_table(path: Path, word_column: str) -> pd.DataFrame:
                 f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a number; give seconds"
             )
         words[column] = numbers.astype(float)
-    if "sentence" in table and word_column != "sentence":
+    if "sentence" in table and named != "sentence":
         words["sentence"] = table["sentence"]
     return words
 

@@ -56,20 +56,21 @@ def read_image(uri: str) -> np.ndarray:
         return np.asarray(Image.alpha_composite(white, over).convert("RGB"))
 
 
-def check_image(uri: str) -> None:
-    """Raise a DataError where there is no such image, judged by its header.
+def check_image(uri: str) -> str:
+    """Look whether there is such an image, by its header; nothing is known of its content then.
 
     Raises
     ------
     DataError
+        There is none.
     """
     if place := _IN_STACK.fullmatch(uri):
         _stack(uri, Path(place["path"]), place["dataset"], int(place["number"]))
-        return
+        return ""
     from PIL import Image
 
     with _reading(uri), Image.open(uri):
-        pass
+        return ""
 
 
 def content_digest(uri: str) -> str:

@@ -17,7 +17,7 @@ from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.evaluate_attention import TOGETHER, evaluate_attention
 from neuroalign.alignment.group import combine
 from neuroalign.alignment.layers import summarise
-from neuroalign.alignment.recent_words import looked_at, read_layers, words_before
+from neuroalign.alignment.looked_at import looked_at, read_layers, words_before
 from neuroalign.arrays import open_arrays, save_arrays
 from neuroalign.config import Ceiling, CrossAttention, Design, Folds, Inference
 from neuroalign.errors import DataError
@@ -227,7 +227,7 @@ def test_it_goes_all_the_way_to_maps(fitted, tmp_path):
 
 def test_words_before_a_sample_are_its_tokens(listener):
     layers = read_layers(["block.1"], listener.activations)
-    tokens = words_before(listener.responses, listener.events, layers, 8.0)
+    tokens = words_before(listener.responses, listener.events, layers.values, 8.0)
     events, times = listener.events, listener.responses["time_s"].values
     runs = listener.responses["run"].values
     for sample in (0, 30, N, 2 * N + 59):
@@ -239,7 +239,7 @@ def test_words_before_a_sample_are_its_tokens(listener):
     assert tokens.layers["block.1"].dtype == np.float16, "held as they were stored"
     late = listener.events.assign(onset=listener.events["onset"] + 1000)
     with pytest.raises(DataError, match=r"no word began in the 8 s before any sample; look at onsets"):
-        words_before(listener.responses, late, layers, 8.0)
+        words_before(listener.responses, late, layers.values, 8.0)
 
 
 def test_layers_that_a_network_lacks_are_refused_only_where_none_is_left():

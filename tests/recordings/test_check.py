@@ -215,7 +215,7 @@ def test_real_datasets_are_sound(real_data, tree):
             "derivatives": "derivatives/fmriprep",
             "task": "objectviewing",
         },
-        stimuli={"word_column": "trial_type"},
+        stimuli={"column": "trial_type"},
     )
     assert problems(alice) == []
     assert problems(haxby) == []

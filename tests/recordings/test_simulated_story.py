@@ -17,11 +17,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, Responses, StimulusSource
+from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import DataError
 from neuroalign.network_settings import Text
 from neuroalign.recordings import fmri, narration, planted, simulated_story, simulations
 from neuroalign.recordings.fields import whitened
+from neuroalign.response_settings import Responses
 from neuroalign.simulation_settings import SimulateStory
 from neuroalign.stimuli.events import read_stimuli
 

@@ -8,7 +8,7 @@ import pytest
 
 from neuroalign import bids, config
 from neuroalign.errors import ConfigError, DataError
-from neuroalign.stimuli.events import read_stimuli, read_tsv, read_words
+from neuroalign.stimuli.events import read_run, read_stimuli, read_tsv
 
 
 def read(tree, subjects=("01",), **source):
@@ -20,7 +20,7 @@ def read(tree, subjects=("01",), **source):
 def words_of(tree, **source):
     index = bids.index_dataset(tree.root, tree.derivatives, "story")
     dataset = config.Dataset(path=str(tree.root), task="story")
-    return read_words(index, dataset, config.StimulusSource(**source), bids.Run("01", "", "story", "1"))
+    return read_run(index, dataset, config.StimulusSource(**source), bids.Run("01", "", "story", "1"))
 
 
 def test_items_and_events(tree):
@@ -30,7 +30,16 @@ def test_items_and_events(tree):
     assert list(items["text"]) == list(tree.words)
     assert list(items["sentence"]) == [0, 0, 0, 1, 1, 1, 1, 1, 1]
     assert (items["item"] == items["position"]).all()
-    assert list(events.columns) == ["subject", "session", "task", "run", "onset", "duration", "item"]
+    assert list(events.columns) == [
+        "subject",
+        "session",
+        "task",
+        "run",
+        "onset",
+        "duration",
+        "item",
+        "content",
+    ]
     assert list(events["onset"]) == [2.0 * word - 1.0 for word in range(9)]
     assert set(events["run"]) == {"run-1"}
     assert {str(items[name].dtype) for name in ("item", "passage", "position", "sentence")} == {"int64"}
@@ -111,7 +120,7 @@ def test_a_table_by_pattern(tree):
     tree.parcels("01", "1", pd.DataFrame({"A": np.arange(20.0)}))
     (tree.root / "stimuli").mkdir()
     (tree.root / "stimuli" / "story-1.tsv").write_text("onset\ttoken\n0.5\thello\n1\tworld\n")
-    found = words_of(tree, source="table", path="stimuli/{task}-{run}.tsv", word_column="token")
+    found = words_of(tree, source="table", path="stimuli/{task}-{run}.tsv", column="token")
     assert list(found["word"]) == ["hello", "world"]
     with pytest.raises(DataError, match=r"sub-01 task-story run-1: no stimulus file '.*stimuli/01\.tsv'"):
         words_of(tree, source="table", path="stimuli/{subject}.tsv")
@@ -122,7 +131,7 @@ def test_a_table_by_pattern(tree):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("onset\ttrial_type\n0\tx\n", r"no column 'word'; set stimuli\.word_column: .*trial_type"),
+        ("onset\ttrial_type\n0\tx\n", r"no column 'word'; set stimuli\.column: .*trial_type"),
         ("start\tword\n0\tx\n", r"no column 'onset'; .*choices: start, word"),
         ("onset\tword\n0\tx\nsoon\ty\n", "line 3: onset 'soon' is not a number"),
         ("onset\tword\n0\tx\nn/a\ty\n", r"onset of word 2 \('y'\) is nan; give a number of seconds"),

@@ -10,7 +10,7 @@ rule activations:
     benchmark:
         benchmark_of("activations", "network-{network}")
     wildcard_constraints:
-        network=one_of(NETWORKS),
+        network=one_of(EXTRACTED),
     threads: 8
     resources:
         mem_mb=8000,

@@ -70,7 +70,9 @@ GPUS = 1 if STUDY.cross_attention.device == "cuda" else 0
 FITTED_SUBJECTS = stages.subjects(STUDY)
 ATTENDING_ALONE = [name for name in FITTED_SUBJECTS if not JOINT or name not in SUBJECTS]
 ENCODERS_BY_LAYER = [name for name in STUDY.encoders if name in triggers.BY_LAYER]
-NETWORKS = list(STUDY.all_networks())
+EXTRACTED = list(STUDY.all_networks())
+NETWORKS = list(STUDY.fitted_networks())
+BESIDE = expand(at(layout.ACTIVATIONS), network=STUDY.design.nuisance.networks)
 CONTROLS = [name for name in stages.networks(STUDY) if name not in NETWORKS]
 SIMULATED = [f"{STUDY.dataset.path}/dataset_description.json"] if STUDY.simulate else []
 FIT = "sub-{subject}_network-{network}_encoder-{encoder}"

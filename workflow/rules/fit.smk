@@ -3,6 +3,7 @@ rule fit:
     input:
         responses=at(layout.RESPONSES),
         events=at(layout.EVENTS),
+        beside=BESIDE,
         activations=at(layout.ACTIVATIONS),
     output:
         scores=at(layout.SCORES),
@@ -33,6 +34,7 @@ rule fit_attention:
     input:
         responses=at(layout.RESPONSES),
         events=at(layout.EVENTS),
+        beside=BESIDE,
         activations=at(layout.ACTIVATIONS),
     output:
         scores=at(layout.SCORES),
@@ -65,6 +67,7 @@ if JOINT:
         input:
             responses=expand(at(layout.RESPONSES), subject=SUBJECTS),
             events=at(layout.EVENTS),
+            beside=BESIDE,
             activations=at(layout.ACTIVATIONS),
         output:
             scores=expand(at(layout.SCORES), subject=SUBJECTS, encoder=TOGETHER, allow_missing=True),
@@ -95,6 +98,7 @@ rule fit_stack:
     input:
         responses=at(layout.RESPONSES),
         events=at(layout.EVENTS),
+        beside=BESIDE,
         activations=at(layout.ACTIVATIONS),
         ridge_scores=expand(at(layout.SCORES), encoder="ridge", allow_missing=True),
         parts=expand(at(layout.PREDICTIONS), encoder=["ridge", TOGETHER], allow_missing=True),
@@ -126,6 +130,7 @@ rule fit_nuisance:
     input:
         responses=at(layout.RESPONSES),
         events=at(layout.EVENTS),
+        beside=BESIDE,
     output:
         scores=at(layout.SCORES),
         predictions=at(layout.PREDICTIONS),

@@ -2,6 +2,7 @@ rule inference:
     input:
         predictions=at(layout.PREDICTIONS),
         responses=at(layout.RESPONSES),
+        events=at(layout.EVENTS),
     output:
         inference=at(layout.INFERENCE),
     log:

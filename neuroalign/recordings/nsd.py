@@ -1,0 +1,316 @@
+"""The Natural Scenes Dataset as it is distributed (Allen et al. 2022, and its data manual).
+
+Betas lie in `nsddata_betas/ppdata/subjXX/SPACE/VERSION`, a file per session: volumes are int16, 300 times
+the percent signal change; surfaces of fsaverage are floats. The sessions are the runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from neuroalign import bids
+from neuroalign.config import Dataset
+from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.headers import open_mgh, reading
+from neuroalign.recordings.files import Recording, Source
+from neuroalign.recordings.grids import (
+    grid_of,
+    must_share_grid,
+    name_labels,
+    open_images,
+    values_of,
+    voxels_within,
+)
+from neuroalign.recordings.trial_tables import trial_recording
+from neuroalign.response_settings import Responses
+from neuroalign.stimuli.media import in_stack
+
+TRIALS = 750
+"""Trials of every session."""
+
+SCALE = 300
+"""Betas that are stored as integers are this many times the percent signal change."""
+
+SPACES = ("func1pt8mm", "func1mm", "fsaverage")
+VERSION = "betas_fithrf_GLMdenoise_RR"
+MASK = "nsdgeneral"
+SIDES = {"L": "lh", "R": "rh"}
+
+_STIMULI = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
+_DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"
+_SESSION = re.compile(r"(?:lh\.)?betas_session(\d+)\.(?:nii\.gz|hdf5|mgh)")
+
+
+def find_recordings(dataset: Dataset, settings: Responses, subject: str) -> tuple[list[Recording], list[str]]:
+    """Find the sessions of a subject, and what is wrong with them by their headers.
+
+    Raises
+    ------
+    ConfigError
+        `responses.space` is none of NSD's.
+    DataError
+        There are no betas, no stimuli or no design.
+    """
+    space = _space(settings)
+    stimuli = Path(dataset.path, _STIMULI)
+    if not stimuli.is_file():
+        raise DataError(f"{stimuli}: no such file; download NSD's stimuli to there")
+    _image_numbers(dataset, subject)
+    recordings, problems = [], []
+    for session, paths in _sessions(dataset, settings, subject).items():
+        run = bids.Run(subject, session, dataset.task, "")
+        for path in paths:
+            try:
+                count = _count_trials(path)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            if count != TRIALS:
+                problems.append(f"{path}: {count} trials, but sessions of NSD have {TRIALS}; copy it again")
+        recordings.append(trial_recording(run, paths, TRIALS, space))
+    return recordings, problems
+
+
+def list_trials(dataset: Dataset, settings: Responses, subject: str) -> pd.DataFrame:
+    """List the images that a subject saw, by NSD's experimental design.
+
+    Returns
+    -------
+    DataFrame
+        Columns `run`, `trial` and `uri`, an image of `imgBrick` in NSD's file of stimuli.
+    """
+    numbers = _image_numbers(dataset, subject)
+    stimuli = Path(dataset.path, _STIMULI)
+    tables = []
+    for session in _sessions(dataset, settings, subject):
+        shown = numbers[(int(session) - 1) * TRIALS :][:TRIALS]
+        if len(shown) < TRIALS:
+            raise DataError(
+                f"{Path(dataset.path, _DESIGN)}: its {len(numbers)} trials end before session {session}; "
+                "download it again"
+            )
+        uris = [in_stack(stimuli, "imgBrick", number) for number in shown]
+        tables.append(
+            pd.DataFrame({"run": bids.run_label(session, ""), "trial": np.arange(TRIALS), "uri": uris})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Recording]) -> Source:
+    """Prepare betas to be read, within a region of NSD (`responses.mask`, or nsdgeneral).
+
+    Returns
+    -------
+    Source
+        As of volumes or, in fsaverage, of surfaces, of which the vertices within the mask are targets.
+        Target coordinate `ncsnr`, where its file lies beside the betas: NSD's ratio of signal to noise.
+
+    Raises
+    ------
+    DataError
+        Files are missing or do not share a grid; one line for each.
+    """
+    subject, space = recordings[0].run.subject, _space(settings)
+    if space == "fsaverage":
+        return _open_surface(dataset, settings, subject)
+    problems: list[str] = []
+    named = {"mask": settings.mask or MASK} | ({"roi": settings.regions} if settings.regions else {})
+    paths = {key: _volume_of(dataset, subject, space, name) for key, name in named.items()}
+    ncsnr = recordings[0].paths[0].with_name("ncsnr.nii.gz")
+    paths |= {"ncsnr": ncsnr} if ncsnr.is_file() else {}
+    extra = dict(zip(paths, open_images(list(paths.values()), problems), strict=False))
+    images = [one.paths[0] for one in recordings if not one.paths[0].name.endswith(".hdf5")]
+    if not problems:
+        must_share_grid([*extra.values(), *open_images(images, problems)], problems, shape_only=True)
+    if problems:
+        raise DataError("\n".join(problems))
+    inside = values_of(*extra["mask"]) > 0
+    if not inside.any():
+        raise DataError(f"{paths['mask']}: no voxel is above 0; name another responses.mask")
+    shape, affine = grid_of(extra["mask"][1])
+    targets = voxels_within(inside, affine)
+    if "roi" in extra:
+        labels = values_of(*extra["roi"])[inside]
+        targets["roi"] = name_labels(labels, _names(dataset, f"subj{subject}", settings))
+    if "ncsnr" in extra:
+        targets["ncsnr"] = values_of(*extra["ncsnr"])[inside].astype(float)
+
+    def read(recording: Recording) -> np.ndarray:
+        return _read_volume(recording.paths[0], inside)
+
+    return Source(targets, {"kind": "volume", "affine": affine.ravel().tolist(), "shape": list(shape)}, read)
+
+
+def _open_surface(dataset: Dataset, settings: Responses, subject: str) -> Source:
+    """Prepare betas on fsaverage to be read, the left hemisphere's vertices first."""
+    folder = _betas(dataset, settings, subject)
+    labels = Path(dataset.path, "nsddata/freesurfer/fsaverage/label")
+    names = _names(dataset, "fsaverage", settings)
+    kept: list[np.ndarray] = []
+    frames, counts = [], []
+    for hemi, side in SIDES.items():
+        inside = _read_mgh(labels / f"{side}.{settings.mask or MASK}.mgz") > 0
+        kept.append(inside)
+        counts.append(len(inside))
+        frame = pd.DataFrame({"hemi": hemi, "vertex": np.flatnonzero(inside)})
+        if settings.regions:
+            frame["roi"] = name_labels(_read_mgh(labels / f"{side}.{settings.regions}.mgz")[inside], names)
+        ncsnr = folder / f"{side}.ncsnr.mgh"
+        if ncsnr.is_file():
+            frame["ncsnr"] = _read_mgh(ncsnr)[inside].astype(float)
+        frames.append(frame)
+
+    def read(recording: Recording) -> np.ndarray:
+        sides = []
+        for path, inside in zip(recording.paths, kept, strict=True):
+            with open_mgh(path) as image:
+                values = np.asarray(image.dataobj).reshape(len(inside), -1)
+                sides.append(_percent(values[inside].T))
+        return np.concatenate(sides, axis=1)
+
+    return Source(
+        pd.concat(frames, ignore_index=True),
+        {"kind": "surface", "vertices": counts, "space": "fsaverage"},
+        read,
+    )
+
+
+def _space(settings: Responses) -> str:
+    space = settings.space or SPACES[0]
+    if space not in SPACES:
+        raise ConfigError(f"responses.space is '{space}': {choices(space, SPACES)} with kind nsd")
+    return space
+
+
+def _betas(dataset: Dataset, settings: Responses, subject: str) -> Path:
+    root = Path(dataset.path, "nsddata_betas/ppdata", f"subj{subject}", _space(settings))
+    folder = root / (settings.betas or VERSION)
+    if not folder.is_dir():
+        beside = sorted(path.name for path in root.glob("betas_*")) if root.is_dir() else []
+        raise DataError(
+            f"sub-{subject}: no folder '{folder}'; responses.betas: {choices(folder.name, beside)}"
+        )
+    return folder
+
+
+def _sessions(dataset: Dataset, settings: Responses, subject: str) -> dict[str, tuple[Path, ...]]:
+    """The files of each session, by its number, in order; of NIfTI and HDF5, the latter."""
+    folder = _betas(dataset, settings, subject)
+    surface = _space(settings) == "fsaverage"
+    found: dict[str, tuple[Path, ...]] = {}
+    # Backwards: of two files of one session, that in HDF5 comes last and is kept.
+    for path in sorted(folder.iterdir(), reverse=True):
+        match = _SESSION.fullmatch(path.name)
+        if match and surface == path.name.endswith(".mgh"):
+            pair = (path, path.with_name(path.name.replace("lh.", "rh.", 1)))
+            found[match[1]] = pair if surface else (path,)
+    rows = pd.DataFrame({"session": list(found), "run_entity": list(found)})
+    session = dataset.session.zfill(2) if dataset.session else None
+    runs = None if dataset.runs == "all" else dataset.runs
+    kept = bids.select(rows, session=session, run_entity=runs)["session"]
+    if kept.empty:
+        there = ", ".join(sorted(found)) or "none"
+        raise DataError(f"sub-{subject}: no session of those asked for in '{folder}'; there is {there}")
+    return {session: found[session] for session in sorted(kept, key=int)}
+
+
+def _count_trials(path: Path) -> int:
+    """The trials of a session, by the header of its file."""
+    if path.name.endswith(".mgh"):
+        with open_mgh(path) as image:
+            return int(image.shape[3])
+    with reading(path):
+        if path.name.endswith(".hdf5"):
+            import h5py
+
+            with h5py.File(path) as file:
+                return int(file["betas"].shape[0])
+        return int(nib.load(path).shape[3])
+
+
+def _image_numbers(dataset: Dataset, subject: str) -> np.ndarray:
+    """The image of every trial of a subject, by its number in the stack, from 0."""
+    from scipy.io import loadmat
+
+    path = Path(dataset.path, _DESIGN)
+    with reading(path):
+        design = loadmat(path, variable_names=["masterordering", "subjectim"])
+        # 1-based: trials point to the images of a subject, and these to the 73,000 images of all.
+        images, order = design["subjectim"].astype(int), design["masterordering"].astype(int).ravel()
+        if not (subject.isdigit() and 1 <= int(subject) <= len(images)):
+            raise DataError(
+                f"sub-{subject}: NSD has subjects 01 to {len(images):02d}; correct dataset.subjects"
+            )
+        return images[int(subject) - 1, order - 1] - 1
+
+
+def _volume_of(dataset: Dataset, subject: str, space: str, name: str) -> Path:
+    """The image of a region, by NSD's name of it or by its path relative to the dataset."""
+    if name.endswith((".nii", ".nii.gz")):
+        return Path(dataset.path, name.replace("{subject}", subject))
+    folder = Path(dataset.path, "nsddata/ppdata", f"subj{subject}", space, "roi")
+    path = folder / f"{name}.nii.gz"
+    if not path.is_file():
+        have = sorted(each.name.removesuffix(".nii.gz") for each in folder.glob("*.nii.gz"))
+        raise DataError(f"{path}: no such region of NSD; {choices(name, have)}")
+    return path
+
+
+def _names(dataset: Dataset, owner: str, settings: Responses) -> dict[int, str]:
+    """The names of labels, from the colour table beside FreeSurfer's labels, if it is there."""
+    folder = Path(dataset.path, "nsddata/freesurfer", owner, "label")
+    path = folder / f"{settings.regions}.mgz.ctab"
+    if not settings.regions or not path.is_file():
+        return {}
+    with reading(path):
+        return dict(_named_labels(path.read_text(encoding="utf-8")))
+
+
+def _named_labels(text: str) -> Iterator[tuple[int, str]]:
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) > 1 and parts[0].isdigit():
+            yield int(parts[0]), parts[1]
+
+
+def _read_mgh(path: Path) -> np.ndarray:
+    with open_mgh(path) as image:
+        return np.asarray(image.dataobj).ravel()
+
+
+def _read_volume(path: Path, inside: np.ndarray) -> np.ndarray:
+    """The betas (trial, voxel) of one session within a mask (i, j, k), in percent signal change."""
+    with reading(path):
+        if not path.name.endswith(".hdf5"):
+            return _percent(np.asanyarray(nib.load(path).dataobj)[inside].T)
+        import h5py
+
+        with h5py.File(path) as file:
+            betas: Any = file["betas"]
+            # MATLAB wrote (i, j, k, trial), which Python reads from behind: (trial, k, j, i).
+            if betas.shape[:0:-1] != inside.shape:
+                raise DataError(
+                    f"{path}: betas of {betas.shape[:0:-1]} voxels, but the mask has {inside.shape}; "
+                    "copy the file again"
+                )
+            place = np.full(inside.shape, -1)
+            place[inside] = np.arange(inside.sum())
+            out = np.empty((betas.shape[0], int(inside.sum())), np.float32)
+            # Plane by plane: the whole brain would take gigabytes to keep a tenth of it.
+            for k in np.flatnonzero(inside.any(axis=(0, 1))):
+                here = inside[:, :, k]
+                out[:, place[:, :, k][here]] = _percent(betas[:, k].transpose(0, 2, 1)[:, here])
+            return out
+
+
+def _percent(betas: np.ndarray) -> np.ndarray:
+    """Betas in percent signal change, whatever they were stored as."""
+    values = np.ascontiguousarray(betas, np.float32)
+    return values / SCALE if betas.dtype.kind in "iu" else values

@@ -1,0 +1,143 @@
+"""What a config may say of the responses: where they are, what their samples are, how they are cleaned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from neuroalign.section import Section
+
+Seconds = Annotated[float, Field(ge=0)]
+
+HIGH_PASS_HZ = 0.01
+"""What is removed from time series where the config does not say."""
+
+
+BIDS_KINDS = ("surface", "volume", "parcels")
+"""Kinds whose files have BIDS names."""
+
+TABLED_KINDS = ("array", "nsd")
+"""Kinds that come with a table of their own of what was shown in each trial."""
+
+ONLY_WITH = {
+    "suffix": BIDS_KINDS,
+    "entities": BIDS_KINDS,
+    "path": ("array",),
+    "items": ("array",),
+    "betas": ("nsd",),
+}
+"""Keys that not every kind knows, and the kinds that do."""
+
+NEEDED = {"array": ("path", "items")}
+"""Keys that a kind cannot do without."""
+
+
+def of_trials(raw: dict[str, Any]) -> bool:
+    """Whether what a config says of responses, not checked yet, is about trials."""
+    samples = "trials" if raw.get("kind") in TABLED_KINDS else "time"
+    return raw.get("samples", samples) == "trials"
+
+
+class Responses(Section):
+    """Which recordings to predict, and how they are cleaned."""
+
+    kind: Literal["surface", "volume", "parcels", "array", "nsd"]
+    samples: Literal["time", "trials"] = Field(
+        "time", description="volumes of a time series, or one response per presentation (GLM betas)"
+    )
+    suffix: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9]+$",
+        description="BIDS suffix of the files; left out: bold (timeseries for parcels), statmap for trials",
+    )
+    path: str | None = Field(
+        None,
+        description="for array: .npy or .tsv (trial, target), relative to the dataset; "
+        "may hold {subject}, {session}, {task}, {run}",
+    )
+    items: str | None = Field(
+        None,
+        description="for array: TSV with one row per trial, an `item` (image file) or `text`, "
+        "and maybe its `run`; a pattern as `path` is",
+    )
+    betas: str | None = Field(
+        None, description="for nsd: folder of the betas' version; left out: betas_fithrf_GLMdenoise_RR"
+    )
+    space: str | None = Field(
+        None,
+        description="BIDS space label, such as fsaverage5 or MNI152NLin2009cAsym; "
+        "for nsd: func1pt8mm (default), func1mm or fsaverage",
+    )
+    entities: dict[str, str] = Field(
+        default_factory=dict,
+        description="further BIDS entities that the files must carry, e.g. desc: preproc",
+    )
+    mask: str | None = Field(
+        None,
+        description="NIfTI mask relative to the dataset; left out: each run's desc-brain_mask, intersected; "
+        "for nsd: the name of one of its regions (nsdgeneral)",
+    )
+    regions: str | None = Field(
+        None,
+        description="label file relative to the dataset ({hemi} for GIFTI), or one of nsd's sets of regions "
+        "(streams): regions in the report",
+    )
+    tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
+    confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")
+    high_pass_hz: float | None = Field(
+        HIGH_PASS_HZ, gt=0, description="cosine drift removal, Hz; null for none"
+    )
+    standardize: bool = Field(True, description="z-score every target within each run")
+    trim_s: tuple[Seconds, Seconds] = Field(
+        (0.0, 0.0), description="seconds dropped at start and end of a run"
+    )
+    average: bool = Field(
+        False, description="also fit the mean of all subjects' responses, as subject 'average'"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_have_no_drifts(cls, raw: Any) -> Any:
+        """Some kinds know trials only; and for trials, the default high-pass filter stands for none."""
+        if not isinstance(raw, dict):
+            return raw
+        if of_trials(raw) and raw.get("high_pass_hz", HIGH_PASS_HZ) == HIGH_PASS_HZ:
+            return {"samples": "trials", **raw, "high_pass_hz": None}
+        return raw
+
+    @model_validator(mode="after")
+    def _keys_go_with_the_kind(self) -> Responses:
+        for key, kinds in ONLY_WITH.items():
+            if getattr(self, key) and self.kind not in kinds:
+                raise ValueError(
+                    f"{key} does not go with kind {self.kind}, only with {', '.join(kinds)}; remove it"
+                )
+        lacking = [key for key in NEEDED.get(self.kind, ()) if not getattr(self, key)]
+        if lacking:
+            raise ValueError(f"kind {self.kind} needs {' and '.join(lacking)}: say where its files are")
+        if self.kind in TABLED_KINDS and self.samples == "time":
+            raise ValueError(f"kind {self.kind} has one response per trial; set samples: trials")
+        return self
+
+    @model_validator(mode="after")
+    def _time_needs_a_time_series(self) -> Responses:
+        if self.samples == "trials":
+            asked = {
+                "tr": self.tr,
+                "confounds": self.confounds,
+                "high_pass_hz": self.high_pass_hz,
+                "trim_s": any(self.trim_s),
+            }
+            wrong = [key for key, value in asked.items() if value]
+            if wrong:
+                raise ValueError(
+                    f"{' and '.join(wrong)} clean time series, but samples is trials: responses to trials "
+                    f"have no time; remove {'it' if len(wrong) == 1 else 'them'}, or set samples: time"
+                )
+        return self
+
+    @property
+    def file_suffix(self) -> str | None:
+        """The BIDS suffix of the files; None for that of time series, which depends on the kind."""
+        return self.suffix or ("statmap" if self.samples == "trials" else None)

@@ -1,0 +1,74 @@
+"""Images that were shown: every distinct file once, where it lies and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from neuroalign.errors import DataError
+
+
+def gather_images(shown: list[pd.DataFrame], look: Callable[[str], str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Join the images of all runs into items and events, each distinct file once.
+
+    Parameters
+    ----------
+    shown : list of DataFrame
+        Columns `uri`, `onset`, `duration`, `subject`, `session`, `task`, `run`.
+    look : function of an address
+        Gives the digest of an image, or complains of it.
+
+    Returns
+    -------
+    items, events : DataFrame
+        As `neuroalign.stimuli.events.read_stimuli` returns them, without `content`.
+
+    Raises
+    ------
+    DataError
+        Files are missing; the first of them is named.
+    """
+    every = pd.concat(shown, ignore_index=True)
+    addresses = sorted(set(every["uri"]))
+    digests, problems = [], []
+    for uri in tqdm(addresses, "images", unit="image", disable=None):
+        try:
+            digests.append(look(uri))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" (and {len(problems) - 1} more images like it)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+    number = np.arange(len(addresses))
+    items = pd.DataFrame(
+        {
+            "item": number,
+            "passage": number.astype(np.int64),
+            "position": 0,
+            "sentence": np.int64(0),
+            "modality": "image",
+            "text": "",
+            "uri": addresses,
+            "digest": digests,
+        }
+    )
+    every["item"] = every["uri"].map(dict(zip(addresses, number, strict=True)))
+    return items, every[["subject", "session", "task", "run", "onset", "duration", "item"]]
+
+
+def address(name: str, root: Path) -> str:
+    """Give the address of an image that a table names.
+
+    Raises
+    ------
+    DataError
+        The name leads out of the folder.
+    """
+    inside = PurePosixPath(name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise DataError(f"stimulus '{name}' leads out of '{root}'; give its path below that folder")
+    return str(root / inside)
