@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
-from neuroalign.config import Responses
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.response_settings import Responses
 
 PREFIX = "CIFTI_STRUCTURE_"
 CORTEX = {f"{PREFIX}CORTEX_LEFT": "L", f"{PREFIX}CORTEX_RIGHT": "R"}
