@@ -5,9 +5,9 @@ A family is a module below `networks`; `networks.families` knows which.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from neuroalign.section import Section
 
@@ -102,8 +102,63 @@ class Text(Pretrained):
         )
 
 
-FAMILIES: dict[str, type[Network]] = {"text": Text}
+class Images(Section):
+    """How images are shown, and what is kept of what a layer answers."""
+
+    pooling: Literal["mean", "class", "flatten"] = Field(
+        "mean", description="mean over patches, the class token, or everything, randomly projected"
+    )
+    projection: int = Field(4096, ge=1, description="dimensions that pooling: flatten leaves of a layer")
+    tokens: bool = Field(False, description="also keep single patches, for cross-attention")
+    batch: int = Field(32, ge=1, description="images per forward pass")
+
+    @model_validator(mode="after")
+    def _tokens_have_the_units_of_the_layer(self) -> Images:
+        if self.tokens and self.pooling == "flatten":
+            raise ValueError(
+                "tokens: true keeps the units of a layer, which pooling: flatten mixes; set pooling: mean"
+            )
+        return self
+
+    @property
+    def pooled(self) -> str:
+        """What is kept of a layer, in words."""
+        return {
+            "mean": "averaged over patches",
+            "class": "taken at the class token",
+            "flatten": f"projected at random to {self.projection} dimensions",
+        }[self.pooling] + (", and at single patches," if self.tokens else "")
+
+
+class Vision(Images, Pretrained):
+    """An image model of Hugging Face."""
+
+    family: Literal["vision"] = "vision"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """How layers are pooled."""
+        return (self.pooled.rstrip(","),)
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Images one by one."""
+        return (
+            f"Every image was shown to the network {name} ({self.origin}), prepared as its own image "
+            f"processor says, and the activations of {layers} layers, {self.pooled.rstrip(',')}, were "
+            f"read with transformers (Wolf 2020) and stored as {self.dtype}."
+        )
+
+
+FAMILIES: dict[str, type[Network]] = {"text": Text, "vision": Vision}
 """The section of every family, by its name."""
 
-AnyNetwork = Text
+
+def _family_of(raw: Any) -> Any:
+    return raw.get("family", "text") if isinstance(raw, dict) else getattr(raw, "family", None)
+
+
+AnyNetwork = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[Vision, Tag("vision")],
+    Discriminator(_family_of),
+]
 """A network of any family."""
