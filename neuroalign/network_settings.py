@@ -16,6 +16,9 @@ from neuroalign.section import Section
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Layers = Literal["all"] | tuple[str, ...]
 
+COMPUTING = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
+"""Settings that say which activations are kept and how they are computed, not what they are."""
+
 
 class Network(Section):
     """What all families share."""

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from neuroalign.config import Study
-from neuroalign.network_settings import Network
+from neuroalign.network_settings import COMPUTING, Network
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
 from neuroalign.section import Section
@@ -38,9 +38,6 @@ class Reads:
     but: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
-
-_NO_ANSWER = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
-"""Settings of networks that say which answers are kept and how they are computed, not what they are."""
 
 _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 
@@ -167,4 +164,4 @@ def simulated_network(study: Study) -> Network:
     """
     first = next(iter(study.networks.values()))
     fields = type(first).model_fields
-    return first.model_copy(update={key: fields[key].default for key in _NO_ANSWER if key in fields})
+    return first.model_copy(update={key: fields[key].default for key in COMPUTING if key in fields})

@@ -126,3 +126,38 @@ def test_no_stage_depends_on_what_comes_after_it() -> None:
     assert not any(
         "alignment" in name or "design" in name for name in closure(triggers.READS["activations"].modules)
     )
+
+
+def test_a_simulation_depends_on_its_own_kind_and_on_the_family_it_plants() -> None:
+    from neuroalign.provenance import closure
+
+    story, images = (triggers.SIMULATES_WITH[kind].modules for kind in ("story", "images"))
+    assert "neuroalign.recordings.narration" in closure(story) - closure(images)
+    assert "neuroalign.recordings.pictures" in closure(images) - closure(story)
+    digests = {
+        triggers.code_digest("simulate", family=family, kind=kind)
+        for family, kind in (("text", "story"), ("handmade", "images"), ("vision", "images"))
+    }
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        ({"grid": 4}, True),
+        ({"features": ["gabor", "colour"]}, True),
+        ({"layers": ["gabor"]}, False),
+        ({"dtype": "float16"}, False),
+    ],
+)
+def test_only_what_decides_its_answers_makes_a_network_be_planted_anew(
+    change: dict[str, Any], anew: bool
+) -> None:
+    network = {"family": "handmade", "features": ["gabor", "contrast"], "tokens": True}
+    responses = {"kind": "volume", "samples": "trials"}
+    raw = {**STUDY, "simulate": {"kind": "images"}, "responses": responses}
+    before, after = (
+        triggers.settings_digest(configfile.parse({**raw, "networks": {"a": planted}}), "simulate")
+        for planted in (network, network | change)
+    )
+    assert (before != after) == anew

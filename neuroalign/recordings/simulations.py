@@ -16,7 +16,7 @@ from typing import Any
 
 from neuroalign import arrays, layout
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Network
+from neuroalign.network_settings import COMPUTING, Network
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
 from neuroalign.recordings.study_files import StudyFiles, write_json
@@ -26,9 +26,6 @@ log = logging.getLogger(__name__)
 
 RECIPE = str(PurePosixPath(layout.TRUTH).with_suffix(".json"))
 """What the study was made from; a folder that holds it was made here and may be made anew."""
-
-_COMPUTING = {"layers", "dtype", "untrained", "device", "batch", "batch_tokens"}
-"""Settings of a network that do not decide its activations."""
 
 _FILES = {"story": ["recordings/*.txt"], "images": ["recordings/small_vit/*"]}
 """Files of the package that a kind of study is made from, beside code."""
@@ -93,7 +90,7 @@ def simulate(
     recipe = {
         "Description": "What the simulated study was made from",
         "simulate": settings.model_dump(mode="json"),
-        "network": network.model_dump(mode="json", exclude=_COMPUTING),
+        "network": network.model_dump(mode="json", exclude=set(COMPUTING)),
         "seed": seed,
         "task": task,
         "derivatives": derivatives,
