@@ -34,6 +34,11 @@ class Network(Section):
         """What else to know of how it is run, in a few words each."""
         return ()
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether single tokens are kept, such as the patches of an image."""
+        return bool(getattr(self, "tokens", False))
+
     def described(self, name: str, layers: int, within: str) -> str:
         """A sentence for the methods: what network `name` was shown, `layers` of which were read.
 
