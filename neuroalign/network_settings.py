@@ -109,6 +109,53 @@ class Text(Pretrained):
         )
 
 
+class Images(Section):
+    """How images are shown, and what is kept of what a layer answers."""
+
+    pooling: Literal["mean", "class", "flatten"] = Field(
+        "mean", description="mean over patches, the class token, or everything, randomly projected"
+    )
+    projection: int = Field(4096, ge=1, description="dimensions that pooling: flatten leaves of a layer")
+    tokens: bool = Field(False, description="also keep single patches, for cross-attention")
+    batch: int = Field(32, ge=1, description="images per forward pass")
+
+    @model_validator(mode="after")
+    def _tokens_have_the_units_of_the_layer(self) -> Images:
+        if self.tokens and self.pooling == "flatten":
+            raise ValueError(
+                "tokens: true keeps the units of a layer, which pooling: flatten mixes; set pooling: mean"
+            )
+        return self
+
+    @property
+    def pooled(self) -> str:
+        """What is kept of a layer, in words."""
+        return {
+            "mean": "averaged over patches",
+            "class": "taken at the class token",
+            "flatten": f"projected at random to {self.projection} dimensions",
+        }[self.pooling] + (", and at single patches," if self.tokens else "")
+
+
+class Vision(Images, Pretrained):
+    """An image model of Hugging Face."""
+
+    family: Literal["vision"] = "vision"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """How layers are pooled."""
+        return (self.pooled.rstrip(","),)
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Images one by one."""
+        return (
+            f"Every image was shown to the network {name} ({self.origin}), prepared as its own image "
+            f"processor says, and the activations of {layers} layers, {self.pooled.rstrip(',')}, were "
+            f"read with transformers (Wolf 2020) and stored as {self.dtype}."
+        )
+
+
 IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
 TEXT_FEATURES = ("word_length", "surprisal")
 
@@ -214,7 +261,12 @@ def expanded(path: str) -> str:
     return filled
 
 
-FAMILIES: dict[str, type[Network]] = {"text": Text, "handmade": Handmade, "features": Features}
+FAMILIES: dict[str, type[Network]] = {
+    "text": Text,
+    "vision": Vision,
+    "handmade": Handmade,
+    "features": Features,
+}
 """The section of every family, by its name."""
 
 
@@ -224,6 +276,7 @@ def _family(raw: Any) -> str:
 
 AnyNetwork = Annotated[
     Annotated[Text, Tag("text")]
+    | Annotated[Vision, Tag("vision")]
     | Annotated[Handmade, Tag("handmade")]
     | Annotated[Features, Tag("features")],
     Discriminator(_family),

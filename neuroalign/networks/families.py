@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "text": "neuroalign.networks.text",
+    "vision": "neuroalign.networks.vision",
     "handmade": "neuroalign.networks.handmade",
     "features": "neuroalign.networks.features",
 }

@@ -13,11 +13,11 @@ import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.network_settings import Handmade, Text
-from neuroalign.networks import pretrained
 from neuroalign.networks.base import kept_layers, relative_depth
+from neuroalign.networks.causal import load_causal
 from neuroalign.networks.handmade import check_modality
-from neuroalign.networks.sources import locate
 from neuroalign.networks.text import TextNetwork, TextWindow, batches
+from neuroalign.networks.text_model import load_tokenizer, saved
 
 _BATCH_TOKENS = 1024
 """Tokens per forward pass: each has a logit for every word of the vocabulary."""
@@ -107,18 +107,22 @@ class Surprise:
 
     def __init__(self, settings: Handmade) -> None:
         assert settings.model is not None
-        source = settings.model
-        located = locate(source, settings.revision)
-        tokenizer = pretrained.load_tokenizer(located, source)
+        about = Text(
+            source=settings.model,
+            revision=settings.revision,
+            context=settings.context,
+            device=settings.device,
+        )
+        network = saved(about)
+        tokenizer = load_tokenizer(network)
         begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         if begin is None:
             raise NetworkError(
-                f"model '{source}': its tokenizer has no token that begins a text, so a first word has no "
-                "surprisal; choose another model"
+                f"model '{settings.model}': its tokenizer has no token that begins a text, so a first word "
+                "has no surprisal; choose another model"
             )
         self.begin = int(begin)
-        model = pretrained.load_causal(located, source, settings.device)
-        about = Text(source=source, revision=settings.revision, context=settings.context)
+        model = load_causal(network, settings.device)
         self.reader = TextNetwork(about, tokenizer, model)
         if self.reader.max_tokens is not None:
             self.reader.max_tokens -= 1  # the token that begins the text comes before all others

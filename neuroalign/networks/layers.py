@@ -7,17 +7,12 @@ from typing import Any
 import torch
 
 from neuroalign.errors import NetworkError
+from neuroalign.networks.pretrained import prefix_of
 
 
 def backbone_of(model: Any) -> Any:
     """Give what is run: the model, or the encoder of an encoder-decoder."""
     return model.get_encoder() if model.config.is_encoder_decoder else model
-
-
-def prefix_of(model: Any) -> str:
-    """Give the module path of what is run, with a dot behind it; empty where that is the model itself."""
-    path = next(name for name, module in model.named_modules() if module is backbone_of(model))
-    return f"{path}." if path else ""
 
 
 def name_layers(model: Any) -> tuple[tuple[str, ...], Any, Any]:
@@ -27,7 +22,8 @@ def name_layers(model: Any) -> tuple[tuple[str, ...], Any, Any]:
     outermost module that holds the token embedding but not the blocks. A network that shares one
     block among all depths (ALBERT) has no path for each: its layers are `hidden_states.k`.
     """
-    backbone, prefix = backbone_of(model), prefix_of(model)
+    backbone = backbone_of(model)
+    prefix = prefix_of(model, backbone)
     modules = dict(backbone.named_modules())
     count = backbone.config.get_text_config().num_hidden_layers
     lists = [

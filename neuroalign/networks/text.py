@@ -17,10 +17,9 @@ import torch
 
 from neuroalign.errors import DataError
 from neuroalign.network_settings import Text
-from neuroalign.networks import pretrained
 from neuroalign.networks.base import Window, kept_layers, relative_depth
-from neuroalign.networks.pretrained import LoadedModel
-from neuroalign.networks.sources import locate
+from neuroalign.networks.layers import name_layers
+from neuroalign.networks.text_model import LoadedModel, load, load_tokenizer, saved
 
 _NO_LIMIT = 1 << 20
 """Tokenizers without a maximum claim an astronomic one."""
@@ -58,8 +57,7 @@ def layer_names(settings: Text) -> list[str]:
     NetworkError
         The network cannot be found, or is not a text network.
     """
-    located = locate(settings.source, settings.revision, weights=False)
-    return list(pretrained.describe(located, settings.source))
+    return list(name_layers(saved(settings, weights=False).skeleton())[0])
 
 
 def open_network(settings: Text, seed: int = 0) -> TextNetwork:
@@ -80,11 +78,10 @@ def open_network(settings: Text, seed: int = 0) -> TextNetwork:
     NetworkError
         The network, its fast tokenizer, its weights, the device or a layer cannot be had.
     """
-    located = locate(settings.source, settings.revision, weights=settings.weights == "pretrained")
+    network = saved(settings, weights=settings.weights == "pretrained")
     # An unknown layer is told before the weights are read.
-    kept_layers(settings.layers, pretrained.describe(located, settings.source))
-    tokenizer = pretrained.load_tokenizer(located, settings.source)
-    return TextNetwork(settings, tokenizer, pretrained.load(located, settings, seed))
+    kept_layers(settings.layers, name_layers(network.skeleton())[0])
+    return TextNetwork(settings, load_tokenizer(network), load(network, settings, seed))
 
 
 class TextNetwork:

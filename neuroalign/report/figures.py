@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import layout
-from neuroalign.report import palette, plots, truth
+from neuroalign.report import palette, plots
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, regions, significant
 from neuroalign.report.palette import Profile, Scale
@@ -195,7 +195,7 @@ def map_pictures(evidence: Evidence, network: str, encoder: str, canvas: Canvas)
         for shown in shown_maps(dataset, top)
         if shown.key in DRAWN
     ]
-    title = f"{network} ({encoder}): {_called(owner)}"
+    title = f"{network} ({encoder}): {called(owner)}"
     out = []
     if rows:
         out.append(
@@ -217,7 +217,7 @@ def _per_subject(
         for shown in shown_maps(whose[name], top):
             if shown.key == key:
                 values = significant_only(whose[name], shown.values)
-                rows.append((_called(name), canvas.draw(whose[name], values, shown.scale), shown.scale))
+                rows.append((called(name), canvas.draw(whose[name], values, shown.scale), shown.scale))
     left = len(people) - MAX_SUBJECTS
     more = f" The first {MAX_SUBJECTS} subjects; {left} more are in the map files." if left > 0 else ""
     if not rows:
@@ -231,7 +231,8 @@ def _per_subject(
     return [Picture(drawn, f"{model}: {title}, each subject", f"{GREY}{more}")]
 
 
-def _called(owner: str) -> str:
+def called(owner: str) -> str:
+    """What a subject or the group is called in titles."""
     return {"group": "group", layout.AVERAGE: "mean subject"}.get(owner, f"sub-{owner}")
 
 
@@ -256,7 +257,7 @@ def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
     return [
         Picture(
             heat,
-            f"{network} ({encoder}): r of every layer in every parcel, {_called(owner)}",
+            f"{network} ({encoder}): r of every layer in every parcel, {called(owner)}",
             "Grey: not scored.",
         ),
         Picture(
@@ -288,43 +289,3 @@ def alpha_picture(evidence: Evidence) -> Picture:
         "take the largest alpha; many predicted ones at an edge mean that the grid is too narrow."
     )
     return Picture(plots.alpha_histogram(panels), "Chosen penalties", caption)
-
-
-def truth_pictures(recovered: Sequence[truth.Recovery], canvas: Canvas | None) -> list[Picture]:
-    """Planted beside recovered depth as maps, their scatter, and the ceilings."""
-    first = recovered[0]
-    model = "{network} ({encoder})".format_map(first.summary.attrs)
-    several = recovered[: MAX_SUBJECTS + 1]
-    out = []
-    if canvas is not None:
-        rows = [("planted", canvas.draw(first.summary, first.planted, DEPTH), DEPTH)]
-        for name, label in (("centroid", "centroid"), ("best_depth", "best layer")):
-            values = significant_only(first.summary, first.summary[name].values)
-            rows.append(
-                (f"{_called(first.owner)}\n{label}", canvas.draw(first.summary, values, DEPTH), DEPTH)
-            )
-        for entry in several[1:]:
-            values = significant_only(entry.summary, entry.summary["centroid"].values)
-            rows.append(
-                (f"{_called(entry.owner)}\ncentroid", canvas.draw(entry.summary, values, DEPTH), DEPTH)
-            )
-        title = f"{model}: planted and recovered depth"
-        caption = "Planted: grey where no network drives the response. Recovered: grey where not significant."
-        out.append(Picture(plots.picture_rows(rows, canvas.columns), title, caption))
-    depth = [
-        (_called(e.owner), np.where(e.compared, e.planted, np.nan), e.summary["centroid"].values)
-        for e in several
-    ]
-    caption = f"Targets whose true ceiling exceeds {truth.RELIABLE:g}, significant or not. Dashed: equality."
-    out.append(
-        Picture(
-            plots.scatters(depth, "planted relative depth", "recovered depth centroid"),
-            f"{model}: depth, target by target",
-            caption,
-        )
-    )
-    ceilings = [(_called(e.owner), e.true_ceiling, e.summary["ceiling"].values) for e in several]
-    if any(np.isfinite(values).any() for _, _, values in ceilings):
-        picture = plots.scatters(ceilings, "true noise ceiling (r)", "estimated noise ceiling (r)")
-        out.append(Picture(picture, "Noise ceiling, target by target", "Dashed: equality."))
-    return out

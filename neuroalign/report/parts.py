@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import attention, figures, partition, rivals, tables, truth
+from neuroalign.report import attention, figures, partition, recovered, rivals, tables, truth
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import Evidence
 from neuroalign.report.printed import (
@@ -151,15 +151,20 @@ def _truth_part(evidence: Evidence, canvas: Canvas | None, agreements: pd.DataFr
     pictures = [
         picture
         for model in evidence.layered()
-        for picture in figures.truth_pictures(truth.recoveries(evidence, *model), canvas)
+        for picture in recovered.truth_pictures(truth.recoveries(evidence, *model), canvas)
     ]
+    pictures += [
+        picture
+        for model in evidence.models()
+        for picture in recovered.field_pictures(truth.recoveries(evidence, *model))
+    ]
+    kind = evidence.study.simulate.kind if evidence.study.simulate else "story"
     columns = _named(list(agreements.columns), len(evidence.study.encoders) > 1)
     text = (
         "This study was simulated, so the right answer is known. Planted and recovered depth are "
         f"correlated over targets whose true ceiling exceeds {truth.RELIABLE:g}. In the noise region "
-        "nothing drives the response, in the word-rate region only the word rate does: the share of "
-        "targets with p below the level should be near the level there, and few should be called "
-        "significant."
+        f"nothing drives the response, {truth.NUISANCE[kind]}: the share of targets with p below the level "
+        "should be near the level there, and few should be called significant."
     )
     return Part(
         "truth",

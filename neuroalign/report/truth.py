@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from neuroalign.report.evidence import Evidence, column, mean, significant
+
+FIELDS = {"field_x": "x", "field_y": "y", "field_size": "size"}
+"""Properties of receptive fields, where they were planted, and what they are called."""
+
+NUISANCE = {
+    "story": "in the word-rate region only the word rate does",
+    "images": "in the luminance region only the mean luminance of the image does",
+}
+"""What drives the region that no network drives, by the kind of study."""
 
 RELIABLE = 0.3
 """Depths are compared where the true ceiling exceeds this r."""
@@ -28,12 +37,15 @@ class Recovery:
         Planted ceiling (mean over subjects for the group), r.
     summary : xr.Dataset
         The summary that should show them.
+    fields : dict of array (target,)
+        Planted receptive fields, of FIELDS; empty where there are none.
     """
 
     owner: str
     planted: np.ndarray
     true_ceiling: np.ndarray
     summary: xr.Dataset
+    fields: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def compared(self) -> np.ndarray:
@@ -47,7 +59,7 @@ class Recovery:
 
     @property
     def nuisance_driven(self) -> np.ndarray:
-        """Targets that only the word rate drives: a ceiling but no depth."""
+        """Targets that only word rate or luminance drives: a ceiling but no depth."""
         return np.asarray(~np.isfinite(self.planted) & (self.true_ceiling > 1e-6))
 
 
@@ -69,10 +81,17 @@ def recoveries(evidence: Evidence, network: str, encoder: str) -> list[Recovery]
     )
     for owner, summary in evidence.whose(network, encoder).items():
         rows = [names.index(owner)] if owner in names else list(range(truth.sizes["subject"]))
-        ceiling = mean(truth["ceiling"].values[rows], axis=0)
+        ceiling = mean(truth[_reached(evidence, truth)].values[rows], axis=0)
         at = _matched(truth, summary)
-        out.append(Recovery(owner, _taken(truth["depth"].values, at), _taken(ceiling, at), summary))
+        fields = {name: _taken(truth[name].values, at) for name in FIELDS if name in truth}
+        out.append(Recovery(owner, _taken(truth["depth"].values, at), _taken(ceiling, at), summary, fields))
     return out
+
+
+def _reached(evidence: Evidence, truth: xr.Dataset) -> str:
+    """The planted ceiling of what was fitted: of single trials or volumes, or of means over repeats."""
+    averaged = evidence.study.design.repeats == "average" and "ceiling_of_means" in truth
+    return "ceiling_of_means" if averaged else "ceiling"
 
 
 def _matched(truth: xr.Dataset, summary: xr.Dataset) -> np.ndarray:
@@ -100,9 +119,15 @@ def agreement(recovery: Recovery) -> dict[str, object]:
     row: dict[str, object] = {"whose": recovery.owner, "targets": int((recovery.compared & scored).sum())}
     for name in ("centroid", "best_depth"):
         row[f"r_{name}"] = correlation(recovery.planted, summary[name].values, recovery.compared & scored)
+    if "importance_depth" in summary:
+        told = summary["importance_depth"].values
+        row["r_importance_depth"] = correlation(recovery.planted, told, recovery.compared & scored)
+    for name, planted in recovery.fields.items():
+        if name in summary:
+            row[f"r_{name}"] = correlation(planted, summary[name].values, recovery.compared & scored)
     for name, region in (
         ("noise", recovery.noise & scored),
-        ("word_rate", recovery.nuisance_driven & scored),
+        ("nuisance", recovery.nuisance_driven & scored),
     ):
         count = int(region.sum())
         row[f"{name}_targets"] = count

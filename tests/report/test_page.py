@@ -135,7 +135,7 @@ def test_planted_depth_is_compared_target_by_target(surface_page, surface_study)
     assert rows.loc["02", "noise_below_level"] == pytest.approx(share, abs=1e-5)
     assert rows.loc["02", "noise_targets"] == noise.sum()
     rate = (truth["roi"].values == "rate") & np.isfinite(summary["chosen_r"].values)
-    assert rows.loc["02", "word_rate_significant"] == pytest.approx(
+    assert rows.loc["02", "nuisance_significant"] == pytest.approx(
         summary["significant"].values[rate].mean(), abs=1e-5
     )
     assert f"{rows.loc['group', 'r_centroid']:.3f}" in page.text

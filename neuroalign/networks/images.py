@@ -1,0 +1,200 @@
+"""Networks that are shown images: read, prepared, run by batch, and pooled layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from neuroalign.errors import DataError, NetworkError
+from neuroalign.network_settings import Images
+from neuroalign.networks.base import Window
+from neuroalign.networks.layouts import Layout
+from neuroalign.networks.projection import Projection
+from neuroalign.networks.taps import Tap, read
+from neuroalign.stimuli.media import check_image, read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageWindow(Window):
+    """An image.
+
+    Attributes
+    ----------
+    uri : str
+        Its address, see `stimuli.media`.
+    """
+
+    uri: str
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A model of any origin that can be shown images.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        What is run, on its device.
+    prepare : callable
+        Makes pixels (image, 3, row, column) of images (row, column, 3), uint8.
+    show : callable
+        Runs the model on pixels and gives its hidden states, if any tap reads them.
+    taps, layouts : tuple
+        All layers and how they are laid out.
+    kept : tuple of int
+        Layers asked for.
+    dtype : str
+        Of what is kept.
+    provenance : dict
+    """
+
+    model: torch.nn.Module
+    prepare: Callable[[Sequence[np.ndarray]], torch.Tensor]
+    show: Callable[[torch.Tensor], Sequence[torch.Tensor]]
+    taps: tuple[Tap, ...]
+    layouts: tuple[Layout, ...]
+    kept: tuple[int, ...]
+    dtype: str
+    provenance: dict[str, Any]
+
+
+class ImageNetwork:
+    """A network that is shown images; see `base.OpenNetwork` for what it offers.
+
+    Parameters
+    ----------
+    settings : network_settings.Images
+    model : ImageModel
+    seed : int
+        Draws the projection.
+    """
+
+    def __init__(self, settings: Images, model: ImageModel, seed: int) -> None:
+        self.settings, self.model = settings, model
+        self.layers = tuple(tap.name for tap in model.taps)
+        self.depth = tuple(tap.depth for tap in model.taps)
+        self.kept = model.kept
+        self.projection = Projection(settings.projection, seed)
+        self.units = tuple(pooled_units(settings, layout) for layout in model.layouts)
+        kept = [model.layouts[index] for index in self.kept]
+        self.places = tuple(layout.places for layout in kept) if settings.tokens else ()
+        self.provenance: dict[str, Any] = {
+            **model.provenance,
+            "pooling": settings.pooling,
+            **({"projection": settings.projection} if settings.pooling == "flatten" else {}),
+            "dtype": model.dtype,
+            "batch": settings.batch,
+        }
+
+    def check_items(self, items: pd.DataFrame) -> None:
+        """Raise a DataError if there is no item, or an item is no image that can be read."""
+        if items.empty:
+            raise DataError("items: the table is empty; a network needs at least one image")
+        other = sorted(set(items["modality"]) - {"image"})
+        if other:
+            raise DataError(
+                f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'"
+            )
+        for uri in items["uri"].drop_duplicates():
+            check_image(uri)
+
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
+        """Show each of `rows` (all, when left out) of the items table: images of equal content are equal."""
+        shown = items if rows is None else items.iloc[list(rows)]
+        return [
+            ImageWindow(digest=int(digest, 16), uri=uri)
+            for digest, uri in zip(shown["digest"], shown["uri"], strict=True)
+        ]
+
+    def run(
+        self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None
+    ) -> list[np.ndarray]:
+        """Activations (n_windows, n_units) of every kept layer, in the order of `windows`.
+
+        If tokens are kept, those (n_windows, n_tokens, n_units) of every kept layer follow. `advance` is
+        called with the number of images in a batch when it is done.
+
+        Raises
+        ------
+        NetworkError
+            Activations are not finite in the dtype asked for, or the device's memory is too small.
+        DataError
+            An image cannot be read.
+        """
+        kind, count = np.dtype(self.model.dtype), len(windows)
+        found = [np.empty((count, self.units[index]), kind) for index in self.kept]
+        found += [
+            np.empty((count, len(places), self.model.layouts[index].units), kind)
+            for index, places in zip(self.kept, self.places, strict=bool(self.places))
+        ]
+        for start in range(0, count, self.settings.batch):
+            rows = slice(start, min(start + self.settings.batch, count))
+            self._run_batch([read_image(window.uri) for window in windows[rows]], rows, found)
+            if advance is not None:
+                advance(rows.stop - rows.start)
+        return found
+
+    def _run_batch(self, images: list[np.ndarray], rows: slice, found: list[np.ndarray]) -> None:
+        """Fill in some rows of what is found."""
+        pixels = self.model.prepare(images)
+
+        def receive(place: int, answer: torch.Tensor) -> None:
+            layout = self.model.layouts[self.kept[place]]
+            found[place][rows] = self._stored(place, self._pooled(layout, answer))
+            if self.places:
+                found[len(self.kept) + place][rows] = self._stored(place, layout.patches(answer))
+
+        try:
+            with torch.inference_mode():
+                taps = [self.model.taps[index] for index in self.kept]
+                read(self.model.model, taps, lambda: self.model.show(pixels), receive)
+        except torch.OutOfMemoryError:
+            raise NetworkError(
+                f"{len(images)} images at once are too many for the device's memory; lower batch"
+            ) from None
+
+    def _pooled(self, layout: Layout, answer: torch.Tensor) -> torch.Tensor:
+        """One vector (image, unit) for each image."""
+        if self.settings.pooling == "flatten":
+            return self.projection(layout.tokens(answer))
+        if self.settings.pooling == "class":
+            return answer[:, 0].float()
+        return layout.patches(answer).float().mean(dim=1)
+
+    def _stored(self, place: int, values: torch.Tensor) -> np.ndarray:
+        stored = values.to(getattr(torch, self.model.dtype))
+        if not bool(torch.isfinite(stored).all()):
+            raise NetworkError(
+                f"layer '{self.layers[self.kept[place]]}' gives values beyond {self.model.dtype}, or not "
+                "numbers; set dtype: float32, and if it is float32 check the weights"
+            )
+        return np.asarray(stored.cpu().numpy())
+
+
+def pooled_units(settings: Images, layout: Layout) -> int:
+    """Number of units that are kept of a layer."""
+    return min(settings.projection, layout.size) if settings.pooling == "flatten" else layout.units
+
+
+def check_pooling(settings: Images, taps: Sequence[Tap], layouts: Sequence[Layout]) -> None:
+    """Raise a NetworkError where a layer has not what the settings keep of it.
+
+    Raises
+    ------
+    NetworkError
+    """
+    for tap, layout in zip(taps, layouts, strict=True):
+        if settings.pooling == "class" and not layout.has_class:
+            raise NetworkError(
+                f"pooling is 'class', but layer '{tap.name}' has no class token; set pooling: mean or flatten"
+            )
+        if settings.tokens and not layout.placed:
+            raise NetworkError(
+                f"tokens: true, but layer '{tap.name}' has no patches with a place in the image; "
+                "leave the layer out, or set tokens: false"
+            )
