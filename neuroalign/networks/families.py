@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from neuroalign.network_settings import Network
     from neuroalign.networks.base import OpenNetwork
 
-MODULES = {"text": "neuroalign.networks.text", "vision": "neuroalign.networks.vision"}
+MODULES = {
+    "text": "neuroalign.networks.text",
+    "vision": "neuroalign.networks.vision",
+    "module": "neuroalign.networks.module",
+}
 """Family → the module that has `open_network` and `layer_names`."""
 
 
