@@ -135,7 +135,7 @@ def _without_patches(study: Study) -> list[str]:
     if "cross_attention" not in study.encoders or study.responses.samples == "time":
         return []
     return [
-        f"networks.{name} keeps no single tokens, which cross_attention looks at in trials; set tokens: true, "
+        f"networks.{name} keeps no single tokens, but cross_attention looks at them; set tokens: true, "
         "or leave cross_attention out"
         for name, network in study.networks.items()
         if name not in study.design.nuisance.networks and not network.has_tokens
