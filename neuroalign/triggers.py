@@ -46,7 +46,8 @@ READS = {
         ("neuroalign.recordings.simulated",), ("simulate", "seed", *_DATASET), files=("recordings/*.txt",)
     ),
     "index": Reads(
-        ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
+        ("neuroalign.bids",),
+        (*_DATASET, "responses.kind", "responses.samples", "responses.suffix", "responses.glm"),
     ),
     "stimuli": Reads(("neuroalign.stimuli.events",), ("dataset", "stimuli")),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
