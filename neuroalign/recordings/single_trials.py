@@ -67,7 +67,7 @@ def estimate_source(
         "separate; Mumford 2012)",
         "lsa": "all trials in one model (least squares all)",
     }[settings.glm or "lss"]
-    removed = [f"{len(settings.confounds)} sets of confounds"] if settings.confounds else []
+    removed = [f"confounds ({', '.join(settings.confounds)})"] if settings.confounds else []
     removed += [f"cosine drifts below {settings.high_pass_hz:g} Hz"] if settings.high_pass_hz else []
     beside = f", with {' and '.join(removed)}" if removed else ""
     said = (
