@@ -9,12 +9,13 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from neuroalign.section import Section
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Layers = Literal["all"] | tuple[str, ...]
+Scale = Annotated[float, Field(gt=0)]
 
 COMPUTING = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
 """Settings that say which activations are kept and how they are computed, not what they are."""
@@ -36,6 +37,11 @@ class Network(Section):
     def facts(self) -> tuple[str, ...]:
         """What else to know of how it is run, in a few words each."""
         return ()
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether single tokens are kept, such as the patches of an image."""
+        return bool(getattr(self, "tokens", False))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """A sentence for the methods: what network `name` was shown, `layers` of which were read.
@@ -132,7 +138,7 @@ class Images(Section):
             "mean": "averaged over patches",
             "class": "taken at the class token",
             "flatten": f"projected at random to {self.projection} dimensions",
-        }[self.pooling] + (", and at single patches," if self.tokens else "")
+        }[self.pooling] + (" and at single patches" if self.tokens else "")
 
 
 class Vision(Images, Pretrained):
@@ -143,13 +149,13 @@ class Vision(Images, Pretrained):
     @property
     def facts(self) -> tuple[str, ...]:
         """How layers are pooled."""
-        return (self.pooled.rstrip(","),)
+        return (self.pooled,)
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Images one by one."""
         return (
             f"Every image was shown to the network {name} ({self.origin}), prepared as its own image "
-            f"processor says, and the activations of {layers} layers, {self.pooled.rstrip(',')}, were "
+            f"processor says, and the activations of {layers} layers, {self.pooled}, were "
             f"read with transformers (Wolf 2020) and stored as {self.dtype}."
         )
 
@@ -259,9 +265,69 @@ def expanded(path: str) -> str:
     return filled
 
 
+class Preprocessing(Section):
+    """How an image is prepared for a network of one's own; the defaults are those of ImageNet."""
+
+    size: int = Field(256, ge=1, description="pixels of the shorter side after resizing")
+    crop: int = Field(224, ge=1, description="pixels of the square cut out of the middle")
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="of each colour, from 0 to 1")
+    std: tuple[Scale, Scale, Scale] = Field((0.229, 0.224, 0.225), description="of each colour, from 0 to 1")
+
+    @model_validator(mode="after")
+    def _crops_what_is_there(self) -> Preprocessing:
+        if self.crop > self.size:
+            raise ValueError(f"crop is {self.crop} but size is {self.size}; expected a crop no larger")
+        return self
+
+
+class Module(Images, Weighted):
+    """A torch module of one's own that is shown images."""
+
+    family: Literal["module"] = "module"
+    factory: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function that makes the module",
+    )
+    arguments: dict[str, JsonValue] = Field({}, description="given to the factory")
+    file: str | None = Field(None, description="weights: safetensors, or a torch state dict")
+    preprocessing: Preprocessing = Preprocessing()
+
+    @model_validator(mode="after")
+    def _weights_come_from_the_file(self) -> Module:
+        if self.weights == "pretrained" and self.file is None:
+            raise ValueError("weights: pretrained needs a file of weights; give file, or set weights: random")
+        if self.arguments.get("pretrained"):
+            raise ValueError(
+                "arguments.pretrained lets the factory find weights by itself, for the untrained twin too; "
+                "save them and give file"
+            )
+        return self
+
+    @property
+    def named(self) -> str:
+        """The factory."""
+        return self.factory
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Where the weights come from and how layers are pooled."""
+        return (self.file if self.file and self.weights == "pretrained" else "random weights", self.pooled)
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Images one by one."""
+        shown = self.preprocessing
+        return (
+            f"Every image, its shorter side resized to {shown.size} pixels and its middle {shown.crop} × "
+            f"{shown.crop} pixels cut out, was shown to the network {name} ({self.factory}, {self.weights} "
+            f"weights), and the activations of {layers} layers, {self.pooled}, were read with forward hooks "
+            f"and stored as {self.dtype}."
+        )
+
+
 FAMILIES: dict[str, type[Network]] = {
     "text": Text,
     "vision": Vision,
+    "module": Module,
     "handmade": Handmade,
     "features": Features,
 }
@@ -275,6 +341,7 @@ def _family(raw: Any) -> str:
 AnyNetwork = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[Vision, Tag("vision")]
+    | Annotated[Module, Tag("module")]
     | Annotated[Handmade, Tag("handmade")]
     | Annotated[Features, Tag("features")],
     Discriminator(_family),

@@ -52,7 +52,9 @@ def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
         kept = _attempt(problems, lambda network=network: _kept_layers(network))  # type: ignore[misc]
         found.append(f"network {name}: {len(kept or ())} layers of {network.named}")
         known |= {name: kept} if kept else {}
-    problems += _unseen(study, known)
+    fitted = study.fitted_networks()
+    problems += _unseen(study, {name: kept for name, kept in known.items() if name in fitted})
+    problems += _without_patches(study)
     return list(dict.fromkeys(problems)), found
 
 
@@ -111,7 +113,8 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:
     """Layers that cross-attention is to look at and that no network keeps, and networks that keep none."""
     wanted = study.cross_attention.layers
-    if "cross_attention" not in study.encoders or wanted == "all" or len(known) < len(study.networks):
+    asked = len(study.networks) - len(study.design.nuisance.networks)
+    if "cross_attention" not in study.encoders or wanted == "all" or len(known) < asked:
         return []
     every = list(dict.fromkeys(layer for layers in known.values() for layer in layers))
     unknown = [layer for layer in wanted if layer not in every]
@@ -124,6 +127,18 @@ def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:
         f"cross_attention.layers: network {name} keeps none of them: {choices(wanted[0], layers)}"
         for name, layers in known.items()
         if not set(layers) & set(wanted)
+    ]
+
+
+def _without_patches(study: Study) -> list[str]:
+    """Networks of which trials have no patches for cross-attention to look at."""
+    if "cross_attention" not in study.encoders or study.responses.samples == "time":
+        return []
+    return [
+        f"networks.{name} keeps no single tokens, but cross_attention looks at them; set tokens: true, "
+        "or leave cross_attention out"
+        for name, network in study.networks.items()
+        if name not in study.design.nuisance.networks and not network.has_tokens
     ]
 
 

@@ -26,6 +26,7 @@ ONLY_WITH = {
     "path": ("array", "glmsingle"),
     "items": ("array", "glmsingle"),
     "betas": ("nsd",),
+    "glm": BIDS_KINDS,
 }
 """Keys that not every kind knows, and the kinds that do."""
 
@@ -45,6 +46,11 @@ class Responses(Section):
     kind: Literal["surface", "volume", "parcels", "cifti", "array", "glmsingle", "nsd", "algonauts"]
     samples: Literal["time", "trials"] = Field(
         "time", description="volumes of a time series, or one response per presentation (GLM betas)"
+    )
+    glm: Literal["lss", "lsa"] | None = Field(
+        None,
+        description="estimate responses to trials from time series: each trial in a model of its own (lss), "
+        "or all in one (lsa)",
     )
     suffix: str | None = Field(
         None,
@@ -107,7 +113,8 @@ class Responses(Section):
         if raw.get("kind") == "algonauts":  # z-scored within sessions before they were averaged
             raw = {"standardize": False, **raw}
         given = raw.get("high_pass_hz", HIGH_PASS_HZ)
-        return {**raw, "samples": "trials", "high_pass_hz": None if given == HIGH_PASS_HZ else given}
+        unsaid = given == HIGH_PASS_HZ and not raw.get("glm")
+        return {**raw, "samples": "trials", "high_pass_hz": None if unsaid else given}
 
     @model_validator(mode="after")
     def _keys_go_with_the_kind(self) -> Responses:
@@ -125,7 +132,13 @@ class Responses(Section):
 
     @model_validator(mode="after")
     def _time_needs_a_time_series(self) -> Responses:
-        if self.samples == "trials":
+        if self.glm and self.samples == "time":
+            raise ValueError(f"glm: {self.glm} estimates responses to trials; set samples: trials")
+        if self.glm and any(self.trim_s):
+            raise ValueError(
+                "trim_s does not go with glm, which needs the volumes after every event; remove it"
+            )
+        if self.samples == "trials" and not self.glm:
             asked = {
                 "tr": self.tr,
                 "confounds": self.confounds,
@@ -136,11 +149,12 @@ class Responses(Section):
             if wrong:
                 raise ValueError(
                     f"{' and '.join(wrong)} clean time series, but samples is trials: responses to trials "
-                    f"have no time; remove {'it' if len(wrong) == 1 else 'them'}, or set samples: time"
+                    f"have no time; remove {'it' if len(wrong) == 1 else 'them'}, or set samples: time or glm"
                 )
         return self
 
     @property
     def file_suffix(self) -> str | None:
         """The BIDS suffix of the files; None for that of time series, which depends on the kind."""
-        return self.suffix or ("statmap" if self.samples == "trials" else None)
+        given = self.samples == "trials" and self.glm is None
+        return self.suffix or ("statmap" if given else None)

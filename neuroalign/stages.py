@@ -150,7 +150,8 @@ def responses(study: Study, subject: str) -> None:
         made = average_responses([_responses(study, someone) for someone in study.subjects()])
     else:
         table = arrays.open_table(_path(study, layout.INDEX))
-        made = read_responses(table, study.dataset, study.responses, subject)
+        events = _events(study, subject) if study.responses.glm else None
+        made = read_responses(table, study.dataset, study.responses, subject, events)
     arrays.save_arrays(made, _path(study, layout.RESPONSES, subject=subject))
 
 

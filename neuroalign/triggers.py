@@ -44,7 +44,8 @@ _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 READS = {
     "simulate": Reads(("neuroalign.recordings.simulations",), ("simulate", "seed", *_DATASET)),
     "index": Reads(
-        ("neuroalign.bids",), (*_DATASET, "responses.kind", "responses.samples", "responses.suffix")
+        ("neuroalign.bids",),
+        (*_DATASET, "responses.kind", "responses.samples", "responses.suffix", "responses.glm"),
     ),
     "stimuli": Reads(
         ("neuroalign.stimuli.listed", "neuroalign.recordings.formats"),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MODULES = {
     "text": "neuroalign.networks.text",
     "vision": "neuroalign.networks.vision",
+    "module": "neuroalign.networks.module",
     "handmade": "neuroalign.networks.handmade",
     "features": "neuroalign.networks.features",
 }

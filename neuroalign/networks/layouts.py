@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from neuroalign.networks.probe import Probe
+
 MOST_SPECIAL = 32
 """More tokens than patches by more than this are not class and register tokens."""
 
@@ -116,3 +118,12 @@ def _layout_of_tokens(tokens: int, units: int, patches: tuple[int, int] | None) 
             if tokens * factor**2 == rows * columns and rows % factor == columns % factor == 0:
                 return Layout("tokens", units, 0, (rows // factor, columns // factor))
     return Layout("tokens", units, 0, (1, tokens), placed=False)
+
+
+def first_grid(model: torch.nn.Module, seen: Probe) -> tuple[int, int] | None:
+    """Rows and columns that the first convolution makes of an image: the patches of a transformer."""
+    for path in seen.order:
+        shape = seen.outputs[path]
+        if isinstance(model.get_submodule(path), torch.nn.Conv2d) and len(shape) == 4:
+            return shape[2], shape[3]
+    return None

@@ -21,7 +21,7 @@ from neuroalign.errors import NetworkError
 from neuroalign.network_settings import Vision
 from neuroalign.networks.base import kept_layers, relative_depth
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling
-from neuroalign.networks.layouts import Layout, layout_of
+from neuroalign.networks.layouts import Layout, first_grid, layout_of
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.probe import Probe, block_paths, probe
 from neuroalign.networks.sources import locate
@@ -220,12 +220,3 @@ class _Described:
                 )
             found.append(layout)
         return tuple(found)
-
-
-def first_grid(model: torch.nn.Module, seen: Probe) -> tuple[int, int] | None:
-    """Rows and columns that the first convolution makes of an image: the patches of a transformer."""
-    for path in seen.order:
-        shape = seen.outputs[path]
-        if isinstance(model.get_submodule(path), torch.nn.Conv2d) and len(shape) == 4:
-            return shape[2], shape[3]
-    return None

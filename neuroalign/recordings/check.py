@@ -53,26 +53,32 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         own = bids.select(index, subject=("", subject))
         recordings, found = find_recordings(own, study.dataset, study.responses, subject)
         lines += found
-        trials = study.responses.samples == "trials"
         for path in dict.fromkeys(path for recording in recordings for path in recording.paths):
             _try(lines, check_whole, path)
-        for recording in recordings:
-            if study.responses.kind in TABLED_KINDS:
-                continue  # their headers were compared with the tables that come with them
-            if trials:
-                lines += _trial_problems(own, study, recording)
-            else:
-                lines += _time_problems(own, study, recording)
-                lines += _stimulus_problems(own, study, recording)
         if recordings:
-            if not trials:
-                lines += _confound_problems(study, recordings)
+            lines += _content_problems(own, study, recordings)
             _try(lines, open_source, own, study.dataset, study.responses, recordings)
             lines += _run_problems(subject, recordings)
             sampled[subject] = [(recording.run.label, recording.n_volumes[0]) for recording in recordings]
     if study.responses.average:
         lines += _average_problems(sampled)
     return _joined(lines)
+
+
+def _content_problems(index: pd.DataFrame, study: Study, recordings: Sequence[Recording]) -> list[str]:
+    """Find what does not fit between the recordings of a subject, their events and their confounds."""
+    settings, lines = study.responses, list[str]()
+    if settings.kind in TABLED_KINDS:
+        return lines  # their headers were compared with the tables that come with them
+    series = settings.samples == "time" or settings.glm is not None
+    for recording in recordings:
+        if series:
+            lines += _time_problems(index, study, recording)
+        if settings.samples == "time":
+            lines += _stimulus_problems(index, study, recording)
+        else:
+            lines += _trial_problems(index, study, recording)
+    return lines + (_confound_problems(study, recordings) if series else [])
 
 
 def described(study: Study, index: pd.DataFrame) -> list[str]:
@@ -194,12 +200,20 @@ def _stimulus_problems(index: pd.DataFrame, study: Study, recording: Recording) 
 
 
 def _trial_problems(index: pd.DataFrame, study: Study, recording: Recording) -> list[str]:
-    """Find runs whose responses are not one for each event."""
+    """Find runs whose responses are not one for each event, or cannot be estimated for each."""
     lines: list[str] = []
     run, stimuli = recording.run, study.stimuli
     events = _try(lines, count_events, index, study.dataset, stimuli, run)
     volumes = min(recording.n_volumes)
-    if events is not None and np.isfinite(volumes) and events != volumes:
+    if events is None or not np.isfinite(volumes):
+        return lines
+    if study.responses.glm is not None:
+        if study.responses.glm == "lsa" and events >= volumes:
+            lines.append(
+                f"{recording.paths[0]}: {volumes:g} volumes do not tell {events} trials apart; "
+                "set responses.glm to lss"
+            )
+    elif events != volumes:
         source = events_path(index, study.dataset, stimuli, run)
         lines.append(
             f"{recording.paths[0]}: {volumes:g} volumes, but '{source}' has {events} events; give one volume "

@@ -15,12 +15,18 @@ from neuroalign.recordings.cleaning import clean_run, describe, kept_volumes
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.joining import finish, join_runs
-from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
+from neuroalign.recordings.tabular import common_columns, fit_table, pick_columns, read_confounds
 from neuroalign.recordings.trials import read_trials
 from neuroalign.response_settings import Responses
 
 
-def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, subject: str) -> xr.Dataset:
+def read_responses(
+    index: pd.DataFrame,
+    dataset: Dataset,
+    settings: Responses,
+    subject: str,
+    events: pd.DataFrame | None = None,
+) -> xr.Dataset:
     """Read and clean all runs of one subject.
 
     Parameters
@@ -31,6 +37,9 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
     settings : Responses
     subject : str
         Label without `sub-`.
+    events : DataFrame, optional
+        The stimuli of this subject (`run`, `onset`, `duration`), to which `responses.glm` estimates
+        responses.
 
     Returns
     -------
@@ -53,7 +62,13 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
         raise DataError("\n".join(problems))
     source = open_source(index, dataset, settings, recordings)
     if settings.samples == "trials":
-        return read_trials(source, recordings, dataset, settings)
+        made = ""
+        if settings.glm is not None:
+            from neuroalign.recordings.single_trials import estimate_source
+
+            assert events is not None
+            source, made = estimate_source(source, recordings, settings, events)
+        return read_trials(source, recordings, dataset, settings, made)
     tr = _repetition_time(recordings, settings)
     tables = [
         None if recording.confounds is None else read_confounds(recording.confounds)
@@ -64,7 +79,7 @@ def read_responses(index: pd.DataFrame, dataset: Dataset, settings: Responses, s
     data, confounds, samples, names = [], [], [], list[str]()
     for recording, table in zip(recordings, tables, strict=True):
         raw = source.read(recording)
-        table = _fit_table(recording, table, len(raw), settings)
+        table = fit_table(recording, table, len(raw), settings)
         used = pick_columns(table, settings.confounds, recording.confounds, everywhere)
         names += [name for name in used if name not in names]
         data.append(clean_run(raw, table[used].to_numpy(), tr, settings, recording.run))
@@ -145,23 +160,6 @@ def _repetition_time(recordings: Sequence[Recording], settings: Responses) -> fl
         said = ", ".join(f"{tr:g}" for tr in sorted(set(trs)))
         raise DataError(f"sub-{subject}: repetition times of the runs differ ({said} s); leave runs out")
     return trs[0]
-
-
-def _fit_table(
-    recording: Recording, table: pd.DataFrame | None, volumes: int, settings: Responses
-) -> pd.DataFrame:
-    """Check the confounds of a run against its volumes; a run without confounds has no columns."""
-    if table is None:
-        if settings.confounds:
-            raise DataError(
-                f"{recording.run}: no desc-confounds_timeseries.tsv; add it or empty responses.confounds"
-            )
-        return pd.DataFrame(index=range(volumes))
-    if len(table) != volumes:
-        raise DataError(
-            f"{recording.confounds}: {len(table)} rows for {volumes} volumes; make the confounds again"
-        )
-    return table
 
 
 def _zscore_runs(subject: xr.Dataset) -> np.ndarray:

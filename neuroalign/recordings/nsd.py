@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from neuroalign import bids
 from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError, choices
-from neuroalign.headers import open_mgh, reading
+from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.grids import (
     grid_of,
@@ -28,15 +27,13 @@ from neuroalign.recordings.grids import (
     values_of,
     voxels_within,
 )
+from neuroalign.recordings.nsd_betas import betas_shape, read_labels, read_vertices, read_volume
 from neuroalign.recordings.trial_tables import trial_recording
 from neuroalign.response_settings import Responses
 from neuroalign.stimuli.media import in_stack
 
 TRIALS = 750
 """Trials of every session."""
-
-SCALE = 300
-"""Betas that are stored as integers are this many times the percent signal change."""
 
 SPACES = ("func1pt8mm", "func1mm", "fsaverage")
 VERSION = "betas_fithrf_GLMdenoise_RR"
@@ -68,7 +65,7 @@ def find_recordings(dataset: Dataset, settings: Responses, subject: str) -> tupl
         run = bids.Run(subject, session, dataset.task, "")
         for path in paths:
             try:
-                count = _count_trials(path)
+                count = betas_shape(path)[3]
             except DataError as error:
                 problems.append(str(error))
                 continue
@@ -126,9 +123,9 @@ def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Reco
     ncsnr = recordings[0].paths[0].with_name("ncsnr.nii.gz")
     paths |= {"ncsnr": ncsnr} if ncsnr.is_file() else {}
     extra = dict(zip(paths, open_images(list(paths.values()), problems), strict=False))
-    images = [one.paths[0] for one in recordings if not one.paths[0].name.endswith(".hdf5")]
     if not problems:
-        must_share_grid([*extra.values(), *open_images(images, problems)], problems, shape_only=True)
+        must_share_grid(list(extra.values()), problems, shape_only=True)
+        problems += _other_shapes(recordings, *extra["mask"])
     if problems:
         raise DataError("\n".join(problems))
     inside = values_of(*extra["mask"]) > 0
@@ -143,9 +140,23 @@ def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Reco
         targets["ncsnr"] = values_of(*extra["ncsnr"])[inside].astype(float)
 
     def read(recording: Recording) -> np.ndarray:
-        return _read_volume(recording.paths[0], inside)
+        return read_volume(recording.paths[0], inside)
 
     return Source(targets, {"kind": "volume", "affine": affine.ravel().tolist(), "shape": list(shape)}, read)
+
+
+def _other_shapes(recordings: Sequence[Recording], mask_path: Path, mask: Any) -> Iterator[str]:
+    """Find sessions that are not on the grid of the mask."""
+    for recording in recordings:
+        path, expected = recording.paths[0], grid_of(mask)[0]
+        try:
+            shape = betas_shape(path)[:3]
+        except DataError as error:
+            yield str(error)
+            continue
+        if shape != expected:
+            have, want = (" × ".join(map(str, one)) for one in (shape, expected))
+            yield f"{path}: betas of {have} voxels, but '{mask_path}' has {want}; copy them of one subject"
 
 
 def _open_surface(dataset: Dataset, settings: Responses, subject: str) -> Source:
@@ -156,23 +167,19 @@ def _open_surface(dataset: Dataset, settings: Responses, subject: str) -> Source
     kept: list[np.ndarray] = []
     frames, counts = [], []
     for hemi, side in SIDES.items():
-        inside = _read_mgh(labels / f"{side}.{settings.mask or MASK}.mgz") > 0
+        inside = read_labels(labels / f"{side}.{settings.mask or MASK}.mgz") > 0
         kept.append(inside)
         counts.append(len(inside))
         frame = pd.DataFrame({"hemi": hemi, "vertex": np.flatnonzero(inside)})
         if settings.regions:
-            frame["roi"] = name_labels(_read_mgh(labels / f"{side}.{settings.regions}.mgz")[inside], names)
+            frame["roi"] = name_labels(read_labels(labels / f"{side}.{settings.regions}.mgz")[inside], names)
         ncsnr = folder / f"{side}.ncsnr.mgh"
         if ncsnr.is_file():
-            frame["ncsnr"] = _read_mgh(ncsnr)[inside].astype(float)
+            frame["ncsnr"] = read_labels(ncsnr)[inside].astype(float)
         frames.append(frame)
 
     def read(recording: Recording) -> np.ndarray:
-        sides = []
-        for path, inside in zip(recording.paths, kept, strict=True):
-            with open_mgh(path) as image:
-                values = np.asarray(image.dataobj).reshape(len(inside), -1)
-                sides.append(_percent(values[inside].T))
+        sides = [read_vertices(path, inside) for path, inside in zip(recording.paths, kept, strict=True)]
         return np.concatenate(sides, axis=1)
 
     return Source(
@@ -221,20 +228,6 @@ def _sessions(dataset: Dataset, settings: Responses, subject: str) -> dict[str, 
     return {session: found[session] for session in sorted(kept, key=int)}
 
 
-def _count_trials(path: Path) -> int:
-    """The trials of a session, by the header of its file."""
-    if path.name.endswith(".mgh"):
-        with open_mgh(path) as image:
-            return int(image.shape[3])
-    with reading(path):
-        if path.name.endswith(".hdf5"):
-            import h5py
-
-            with h5py.File(path) as file:
-                return int(file["betas"].shape[0])
-        return int(nib.load(path).shape[3])
-
-
 def _image_numbers(dataset: Dataset, subject: str) -> np.ndarray:
     """The image of every trial of a subject, by its number in the stack, from 0."""
     from scipy.io import loadmat
@@ -278,39 +271,3 @@ def _named_labels(text: str) -> Iterator[tuple[int, str]]:
         parts = line.split()
         if len(parts) > 1 and parts[0].isdigit():
             yield int(parts[0]), parts[1]
-
-
-def _read_mgh(path: Path) -> np.ndarray:
-    with open_mgh(path) as image:
-        return np.asarray(image.dataobj).ravel()
-
-
-def _read_volume(path: Path, inside: np.ndarray) -> np.ndarray:
-    """The betas (trial, voxel) of one session within a mask (i, j, k), in percent signal change."""
-    with reading(path):
-        if not path.name.endswith(".hdf5"):
-            return _percent(np.asanyarray(nib.load(path).dataobj)[inside].T)
-        import h5py
-
-        with h5py.File(path) as file:
-            betas: Any = file["betas"]
-            # MATLAB wrote (i, j, k, trial), which Python reads from behind: (trial, k, j, i).
-            if betas.shape[:0:-1] != inside.shape:
-                raise DataError(
-                    f"{path}: betas of {betas.shape[:0:-1]} voxels, but the mask has {inside.shape}; "
-                    "copy the file again"
-                )
-            place = np.full(inside.shape, -1)
-            place[inside] = np.arange(inside.sum())
-            out = np.empty((betas.shape[0], int(inside.sum())), np.float32)
-            # Plane by plane: the whole brain would take gigabytes to keep a tenth of it.
-            for k in np.flatnonzero(inside.any(axis=(0, 1))):
-                here = inside[:, :, k]
-                out[:, place[:, :, k][here]] = _percent(betas[:, k].transpose(0, 2, 1)[:, here])
-            return out
-
-
-def _percent(betas: np.ndarray) -> np.ndarray:
-    """Betas in percent signal change, whatever they were stored as."""
-    values = np.ascontiguousarray(betas, np.float32)
-    return values / SCALE if betas.dtype.kind in "iu" else values

@@ -83,6 +83,29 @@ def common_columns(tables: Sequence[pd.DataFrame | None]) -> list[str]:
     return [name for name in whole[0] if all(name in other for other in whole)]
 
 
+def fit_table(
+    recording: Recording, table: pd.DataFrame | None, volumes: int, settings: Responses
+) -> pd.DataFrame:
+    """Check the confounds of a run against its volumes; a run without confounds has no columns.
+
+    Raises
+    ------
+    DataError
+        Confounds are asked for and missing, or do not have a row per volume.
+    """
+    if table is None:
+        if settings.confounds:
+            raise DataError(
+                f"{recording.run}: no desc-confounds_timeseries.tsv; add it or empty responses.confounds"
+            )
+        return pd.DataFrame(index=range(volumes))
+    if len(table) != volumes:
+        raise DataError(
+            f"{recording.confounds}: {len(table)} rows for {volumes} volumes; make the confounds again"
+        )
+    return table
+
+
 def pick_columns(
     table: pd.DataFrame, asked: Sequence[str], where: object, elsewhere: Sequence[str] = ()
 ) -> list[str]:

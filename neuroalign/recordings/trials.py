@@ -20,7 +20,7 @@ _BLOCK = 8192
 
 
 def read_trials(
-    source: Source, recordings: Sequence[Recording], dataset: Dataset, settings: Responses
+    source: Source, recordings: Sequence[Recording], dataset: Dataset, settings: Responses, made: str = ""
 ) -> xr.Dataset:
     """Read the responses to all trials of one subject.
 
@@ -30,6 +30,8 @@ def read_trials(
     recordings : sequence of Recording
     dataset : Dataset
     settings : Responses
+    made : str
+        How the responses were made of recordings, in a sentence; empty where they are read.
 
     Returns
     -------
@@ -56,11 +58,12 @@ def read_trials(
         **(place | source.attributes),
         samples="trials",
     )
-    cleaning = (
+    scaled = (
         "Within each run, every target was z-scored over trials."
         if settings.standardize
         else "Responses to trials were taken as they are."
     )
+    cleaning = f"{made} {scaled}".strip()
     return finish(found, np.zeros((found.sizes["sample"], 0)), [], cleaning, 0.0)
 
 

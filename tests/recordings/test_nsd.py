@@ -199,15 +199,18 @@ def test_check_names_all_that_is_wrong(copy):
     torn.write_bytes(torn.read_bytes()[:-9000])
     other = copy / "nsddata_betas/ppdata/subj02/func1pt8mm/betas_fithrf_GLMdenoise_RR"
     nifti(other / "betas_session02.nii.gz", betas("02", "02", 5, 4, 2))
+    with h5py.File(other / "betas_session03.hdf5", "w") as file:
+        file["betas"] = betas("02", "03", *SHAPE[::-1]).T
     found = problems(study(copy))
     for part in [
         f"{path}: 749 trials, but sessions of NSD have 750; copy it again",
         f"{cut}: cut off: its header promises",
         f"{torn}: cannot be read",
-        "subj02/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session02.nii.gz: its grid is not that of",
+        "subj02/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session02.nii.gz: betas of 5 × 4 × 2 voxels",
+        "betas_session03.hdf5: betas of 3 × 4 × 5 voxels, but '",
     ]:
         assert sum(part in line for line in found) == 1, (part, found)
-    assert len(found) == 4
+    assert len(found) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
+# A model of single trials needs to know when they were, too.
 rule responses:
     input:
         index=at(layout.INDEX),
+        events=at(layout.EVENTS) if STUDY.responses.glm else [],
     output:
         responses=at(layout.RESPONSES),
     log:

@@ -1,0 +1,116 @@
+"""Which places of a network are read: layers by name, by pattern, by relative depth, by module path."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+
+from neuroalign.errors import NetworkError, choices
+from neuroalign.network_settings import Layers
+from neuroalign.networks.taps import Tap
+
+BY_DEPTH = "depth:"
+
+
+def choose(
+    wanted: Layers,
+    offered: Sequence[Tap],
+    others: Iterable[Tap],
+    order: Sequence[str],
+    make: Callable[[str], Tap],
+) -> tuple[tuple[Tap, ...], tuple[int, ...]]:
+    """Find the layers that the config asks for.
+
+    Parameters
+    ----------
+    wanted : "all" or tuple of str
+        Names of layers; patterns with ``*`` and ``?``; ``depth:0.5`` for all layers at the block that is
+        nearest to that relative depth; or paths of any modules. A pattern is held against the layers
+        offered, against the modules only where it fits none of these.
+    offered : sequence of Tap
+        What "all", patterns and depths choose from.
+    others : iterable of Tap
+        More layers that are known by name.
+    order : sequence of str
+        Paths of all modules that may be named, by when they answer.
+    make : callable
+        Makes a tap of a module path, or raises a NetworkError.
+
+    Returns
+    -------
+    taps : tuple of Tap
+        Layers offered and asked for, by depth.
+    kept : tuple of int
+        Places of those asked for.
+
+    Raises
+    ------
+    NetworkError
+        A name fits nothing.
+    """
+    if wanted == "all":
+        chosen = list(offered)
+    else:
+        if not wanted:
+            names = ", ".join(tap.name for tap in offered)
+            raise NetworkError(f"layers: none are asked for; write 'all' or some of {names}")
+        named = {tap.name: tap for tap in (*others, *offered)}
+        chosen = [tap for entry in wanted for tap in _fitting(entry, offered, named, order, make)]
+    rank = {path: place for place, path in enumerate(order)}
+    taps = sorted(
+        {tap.name: tap for tap in (*offered, *chosen)}.values(),
+        key=lambda tap: (tap.depth, rank.get(tap.path, -1), tap.side == "output", tap.part[0]),
+    )
+    asked = {tap.name for tap in chosen}
+    return tuple(taps), tuple(place for place, tap in enumerate(taps) if tap.name in asked)
+
+
+def _fitting(
+    entry: str,
+    offered: Sequence[Tap],
+    named: dict[str, Tap],
+    order: Sequence[str],
+    make: Callable[[str], Tap],
+) -> list[Tap]:
+    """Layers that one entry of `layers` asks for."""
+    if entry in named:
+        return [named[entry]]
+    if entry.startswith(BY_DEPTH):
+        return _at_depth(entry, offered)
+    if "*" in entry or "?" in entry:
+        pattern = entry.replace("[", "[[]")  # brackets belong to the names of heads
+        found = [tap for tap in offered if fnmatch.fnmatchcase(tap.name, pattern)]
+        found = found or [tap for tap in named.values() if fnmatch.fnmatchcase(tap.name, pattern)]
+        found = found or [make(path) for path in order if fnmatch.fnmatchcase(path, pattern)]
+        if found:
+            return found
+    elif entry in order:
+        return [make(entry)]
+    raise NetworkError(f"the network has no layer '{entry}': {choices(entry, [tap.name for tap in offered])}")
+
+
+def _at_depth(entry: str, offered: Sequence[Tap]) -> list[Tap]:
+    try:
+        depth = float(entry.removeprefix(BY_DEPTH))
+    except ValueError:
+        depth = -1.0
+    if not 0 <= depth <= 1:
+        raise NetworkError(f"layers: '{entry}' is no relative depth; write depth:0 to depth:1")
+    nearest = min((tap.depth for tap in offered), key=lambda at: (abs(at - depth), at))
+    return [tap for tap in offered if tap.depth == nearest]
+
+
+def depth_of(path: str, spine: Sequence[str], order: Sequence[str]) -> float:
+    """Relative depth of a module: that of the layer it is part of, else of the last layer before it.
+
+    >>> depth_of("h.0.mlp", ["wte", "h.0", "h.1"], ["wte", "h.0.mlp", "h.0", "h.1", "ln_f"])
+    0.5
+    >>> depth_of("ln_f", ["wte", "h.0", "h.1"], ["wte", "h.0.mlp", "h.0", "h.1", "ln_f"])
+    1.0
+    """
+    last = max(len(spine) - 1, 1)
+    for index, layer in enumerate(spine):
+        if path == layer or path.startswith(f"{layer}."):
+            return index / last
+    before = set(order[: order.index(path)])
+    return max(sum(layer in before for layer in spine) - 1, 0) / last
