@@ -138,9 +138,10 @@ def build_responses(
             f"{len(samples)} samples × {len(targets)} targets"
         )
     data = np.asarray(data, np.float32)
-    valid = np.isfinite(data).all(axis=0)
-    valid[valid] = np.ptp(data[:, valid], axis=0) > 0
-    data = np.where(valid, data, np.float32(np.nan))
+    with np.errstate(invalid="ignore"):
+        valid = np.isfinite(data).all(axis=0) & (data.max(axis=0) > data.min(axis=0))
+    if not np.isnan(data[:, ~valid]).all():  # or else nothing changes, and a copy would be for nothing
+        data = np.where(valid, data, np.float32(np.nan))
     coordinates: dict[str, Any] = {
         "run": ("sample", samples["run"].astype(str).to_numpy(object)),
         "time_s": ("sample", samples["time_s"].to_numpy(float)),

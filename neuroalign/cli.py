@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--to-be-simulated", action="store_true", help="do not look at data that were simulated before"
     )
-    add("layers", _layers, "list the layers of the networks in a config", with_config)
+    add("layers", _layers, "list the layers of the networks in a config, their units and depths", with_config)
     for name, (about, needed) in STAGES.items():
         command = add(name, _stage, about, with_config)
         for what in needed:
@@ -161,8 +161,15 @@ def _check(given: argparse.Namespace) -> int:
 def _layers(given: argparse.Namespace) -> None:
     from neuroalign.preflight import layers
 
-    for network, names in layers(_study(given.config)).items():
-        print("\n".join([f"{network}:", *(f"  {name}" for name in names)]))
+    rows = [("network", "layer", "units", "tokens", "depth", "kept")]
+    for network, found in layers(_study(given.config)).items():
+        for layer in found:
+            units = "" if layer.units is None else str(layer.units)
+            kept = "yes" if layer.kept else ""
+            rows.append((network, layer.name, units, layer.tokens, f"{layer.depth:.3f}", kept))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _schema(given: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from neuroalign.section import Section
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Layers = Literal["all"] | tuple[str, ...]
+TapKind = Literal["residual", "attention", "mlp", "heads"]
 Scale = Annotated[float, Field(gt=0)]
 
 COMPUTING = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
@@ -90,7 +91,30 @@ class Pretrained(Weighted):
         return f"{self.source}{revision}, {self.weights} weights"
 
 
-class Text(Pretrained):
+class Tapped(Section):
+    """Where the blocks of a transformer are read."""
+
+    taps: tuple[TapKind, ...] = Field(
+        ("residual",),
+        min_length=1,
+        description="what 'layers' chooses from: residual stream, attention, its heads, MLP",
+    )
+
+    @property
+    def tapped(self) -> str:
+        """Where the blocks are read, in words; empty where it is the residual stream alone."""
+        if self.taps == ("residual",):
+            return ""
+        words = {
+            "residual": "residual stream",
+            "attention": "attention",
+            "mlp": "MLP",
+            "heads": "single heads",
+        }
+        return ", ".join(words[kind] for kind in dict.fromkeys(self.taps))
+
+
+class Text(Tapped, Pretrained):
     """A language model that is shown words after the words before them."""
 
     family: Literal["text"] = "text"
@@ -101,14 +125,15 @@ class Text(Pretrained):
     @property
     def facts(self) -> tuple[str, ...]:
         """The context."""
-        return (f"context {self.context} words",)
+        return (f"context {self.context} words", *([self.tapped] if self.tapped else []))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Words after words."""
+        read = f" ({self.tapped})" if self.tapped else ""
         joined = {"mean": "averaged over a word's sub-tokens", "last": "taken at a word's last sub-token"}
         return (
             f"Every word was shown to the network {name} ({self.origin}) after up to {self.context} "
-            f"preceding words from {within}, and the activations of {layers} layers, "
+            f"preceding words from {within}, and the activations of {layers} layers{read}, "
             f"{joined[self.subtokens]}, were read with transformers (Wolf 2020) and stored as {self.dtype}."
         )
 
@@ -141,7 +166,7 @@ class Images(Section):
         }[self.pooling] + (" and at single patches" if self.tokens else "")
 
 
-class Vision(Images, Pretrained):
+class Vision(Images, Tapped, Pretrained):
     """An image model of Hugging Face."""
 
     family: Literal["vision"] = "vision"
@@ -149,13 +174,14 @@ class Vision(Images, Pretrained):
     @property
     def facts(self) -> tuple[str, ...]:
         """How layers are pooled."""
-        return (self.pooled,)
+        return (self.pooled, *([self.tapped] if self.tapped else []))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Images one by one."""
+        read = f" ({self.tapped})" if self.tapped else ""
         return (
             f"Every image was shown to the network {name} ({self.origin}), prepared as its own image "
-            f"processor says, and the activations of {layers} layers, {self.pooled}, were "
+            f"processor says, and the activations of {layers} layers{read}, {self.pooled}, were "
             f"read with transformers (Wolf 2020) and stored as {self.dtype}."
         )
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from neuroalign import layout
 from neuroalign.config import Study
-from neuroalign.errors import NetworkError, NeuroalignError, choices
+from neuroalign.errors import NeuroalignError, choices
 from neuroalign.network_settings import Network
 from neuroalign.response_settings import TABLED_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from neuroalign.networks.base import Layer
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(problems)), found
 
 
-def layers(study: Study) -> dict[str, list[str]]:
+def layers(study: Study) -> dict[str, list[Layer]]:
     """All layers of every network, without loading weights.
 
     Parameters
@@ -67,17 +69,17 @@ def layers(study: Study) -> dict[str, list[str]]:
 
     Returns
     -------
-    dict of list of str
-        Network name → module paths, the embedding first.
+    dict of list of Layer
+        Network name → layers, the embedding first.
 
     Raises
     ------
     NetworkError
         A network cannot be found.
     """
-    from neuroalign.networks.families import layer_names
+    from neuroalign.networks.families import layer_table
 
-    return {name: list(layer_names(network)) for name, network in study.networks.items()}
+    return {name: layer_table(network) for name, network in study.networks.items()}
 
 
 def _check_data(study: Study, problems: list[str]) -> list[str]:
@@ -152,12 +154,6 @@ def _attempt(problems: list[str], action: Callable[[], T]) -> T | None:
 
 
 def _kept_layers(network: Network) -> list[str]:
-    from neuroalign.networks.families import layer_names
+    from neuroalign.networks.families import layer_table
 
-    known = list(layer_names(network))
-    if network.layers == "all":
-        return known
-    for layer in network.layers:
-        if layer not in known:
-            raise NetworkError(f"{network.named} has no layer '{layer}': {choices(layer, known)}")
-    return list(network.layers)
+    return [layer.name for layer in layer_table(network) if layer.kept]

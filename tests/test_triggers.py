@@ -54,6 +54,7 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("ceiling.bootstraps", 100, {"ceiling"}),
         ("inference.permutations", 100, {"inference", "group"}),
         ("responses.high_pass_hz", 0.02, {"responses"}),
+        ("responses.suffix", "boldmean", {"index", "responses"}),
         ("responses.average", True, set()),
         ("dataset.subjects", ["01"], {"stimuli"}),
         ("dataset.task", "other", {"simulate", "index", "stimuli", "responses"}),

@@ -105,3 +105,27 @@ def kept_layers(wanted: Literal["all"] | Sequence[str], layers: Sequence[str]) -
     if not wanted:
         raise NetworkError(f"layers: none are asked for; write 'all' or some of {', '.join(layers)}")
     return tuple(sorted({layers.index(name) for name in wanted}))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as it is known before any weights are read.
+
+    Attributes
+    ----------
+    name : str
+    depth : float
+        Relative depth, from 0 to 1.
+    kept : bool
+        The config asks for it.
+    units : int or None
+        None where that is known only from the weights.
+    tokens : str
+        What there is beside single vectors, such as "14 × 14 + 1" for patches and a class token.
+    """
+
+    name: str
+    depth: float
+    kept: bool
+    units: int | None = None
+    tokens: str = ""

@@ -15,7 +15,7 @@ from neuroalign.networks.text_model import LoadedModel
 
 
 def load_causal(network: Saved, device: Device) -> LoadedModel:
-    """Read a causal language model with its head; its one layer are the logits.
+    """Read a causal language model with its head; it is asked for logits, not for layers.
 
     Raises
     ------
@@ -55,4 +55,4 @@ def load_causal(network: Saved, device: Device) -> LoadedModel:
         "architecture": type(model).__name__,
         "device": place.type,
     }
-    return LoadedModel(model, ("logits",), (model.config.vocab_size,), positions(model), provenance)
+    return LoadedModel(model, (), (), (), positions(model), provenance)

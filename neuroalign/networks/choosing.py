@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from neuroalign.errors import NetworkError, choices
 from neuroalign.network_settings import Layers
@@ -12,92 +13,94 @@ from neuroalign.networks.taps import Tap
 BY_DEPTH = "depth:"
 
 
-def choose(
-    wanted: Layers,
-    offered: Sequence[Tap],
-    others: Iterable[Tap],
-    order: Sequence[str],
-    make: Callable[[str], Tap],
-) -> tuple[tuple[Tap, ...], tuple[int, ...]]:
-    """Find the layers that the config asks for.
+@dataclass(frozen=True)
+class Offer:
+    """What can be read of a network.
 
-    Parameters
+    Attributes
     ----------
-    wanted : "all" or tuple of str
-        Names of layers; patterns with ``*`` and ``?``; ``depth:0.5`` for all layers at the block that is
-        nearest to that relative depth; or paths of any modules. A pattern is held against the layers
-        offered, against the modules only where it fits none of these.
-    offered : sequence of Tap
+    taps : sequence of Tap
         What "all", patterns and depths choose from.
-    others : iterable of Tap
+    others : sequence of Tap
         More layers that are known by name.
     order : sequence of str
-        Paths of all modules that may be named, by when they answer.
+        Paths of all modules, by when they answer.
     make : callable
         Makes a tap of a module path, or raises a NetworkError.
-
-    Returns
-    -------
-    taps : tuple of Tap
-        Layers offered and asked for, by depth.
-    kept : tuple of int
-        Places of those asked for.
-
-    Raises
-    ------
-    NetworkError
-        A name fits nothing.
+    prefix : str
+        What goes before a module path to make its name.
     """
-    if wanted == "all":
-        chosen = list(offered)
-    else:
-        if not wanted:
-            names = ", ".join(tap.name for tap in offered)
-            raise NetworkError(f"layers: none are asked for; write 'all' or some of {names}")
-        named = {tap.name: tap for tap in (*others, *offered)}
-        chosen = [tap for entry in wanted for tap in _fitting(entry, offered, named, order, make)]
-    rank = {path: place for place, path in enumerate(order)}
-    taps = sorted(
-        {tap.name: tap for tap in (*offered, *chosen)}.values(),
-        key=lambda tap: (tap.depth, rank.get(tap.path, -1), tap.side == "output", tap.part[0]),
-    )
-    asked = {tap.name for tap in chosen}
-    return tuple(taps), tuple(place for place, tap in enumerate(taps) if tap.name in asked)
 
+    taps: Sequence[Tap]
+    others: Sequence[Tap]
+    order: Sequence[str]
+    make: Callable[[str], Tap]
+    prefix: str = ""
 
-def _fitting(
-    entry: str,
-    offered: Sequence[Tap],
-    named: dict[str, Tap],
-    order: Sequence[str],
-    make: Callable[[str], Tap],
-) -> list[Tap]:
-    """Layers that one entry of `layers` asks for."""
-    if entry in named:
-        return [named[entry]]
-    if entry.startswith(BY_DEPTH):
-        return _at_depth(entry, offered)
-    if "*" in entry or "?" in entry:
-        pattern = entry.replace("[", "[[]")  # brackets belong to the names of heads
-        found = [tap for tap in offered if fnmatch.fnmatchcase(tap.name, pattern)]
-        found = found or [tap for tap in named.values() if fnmatch.fnmatchcase(tap.name, pattern)]
-        found = found or [make(path) for path in order if fnmatch.fnmatchcase(path, pattern)]
-        if found:
-            return found
-    elif entry in order:
-        return [make(entry)]
-    raise NetworkError(f"the network has no layer '{entry}': {choices(entry, [tap.name for tap in offered])}")
+    def choose(self, wanted: Layers) -> tuple[tuple[Tap, ...], tuple[int, ...]]:
+        """Find the layers that the config asks for.
 
+        Parameters
+        ----------
+        wanted : "all" or tuple of str
+            Names of layers; patterns with ``*`` and ``?``; ``depth:0.5`` for all layers at the block that
+            is nearest to that relative depth; or paths of any modules. A pattern is held against the
+            layers offered, against the modules only where it fits none of these.
 
-def _at_depth(entry: str, offered: Sequence[Tap]) -> list[Tap]:
-    try:
-        depth = float(entry.removeprefix(BY_DEPTH))
-    except ValueError:
-        depth = -1.0
-    if not 0 <= depth <= 1:
-        raise NetworkError(f"layers: '{entry}' is no relative depth; write depth:0 to depth:1")
-    nearest = min((tap.depth for tap in offered), key=lambda at: (abs(at - depth), at))
-    return [tap for tap in offered if tap.depth == nearest]
+        Returns
+        -------
+        taps : tuple of Tap
+            Layers offered and asked for, by depth.
+        kept : tuple of int
+            Places of those asked for.
+
+        Raises
+        ------
+        NetworkError
+            A name fits nothing.
+        """
+        chosen = list(self.taps)
+        if wanted != "all":
+            if not wanted:
+                names = ", ".join(tap.name for tap in self.taps)
+                raise NetworkError(f"layers: none are asked for; write 'all' or some of {names}")
+            chosen = [tap for entry in wanted for tap in self._fitting(entry)]
+        rank = {path: place for place, path in enumerate(self.order)}
+        taps = sorted(
+            {tap.name: tap for tap in (*self.taps, *chosen)}.values(),
+            key=lambda tap: (tap.depth, rank.get(tap.path, -1), tap.side == "output", tap.part[0]),
+        )
+        asked = {tap.name for tap in chosen}
+        return tuple(taps), tuple(place for place, tap in enumerate(taps) if tap.name in asked)
+
+    def _fitting(self, entry: str) -> list[Tap]:
+        """Layers that one entry of `layers` asks for."""
+        named = {tap.name: tap for tap in (*self.others, *self.taps)}
+        modules = {self.prefix + path: path for path in self.order}
+        if entry in named:
+            return [named[entry]]
+        if entry.startswith(BY_DEPTH):
+            return self._at_depth(entry)
+        if entry in modules:
+            return [self.make(modules[entry])]
+        if "*" in entry or "?" in entry:
+            pattern = entry.replace("[", "[[]")  # brackets belong to the names of heads
+            for known in ([tap.name for tap in self.taps], named, modules):
+                found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+                if found:
+                    return [named.get(name) or self.make(modules[name]) for name in found]
+        offered = [tap.name for tap in self.taps]
+        raise NetworkError(f"the network has no layer '{entry}': {choices(entry, offered)}")
+
+    def _at_depth(self, entry: str) -> list[Tap]:
+        try:
+            depth = float(entry.removeprefix(BY_DEPTH))
+        except ValueError:
+            depth = -1.0
+        if not 0 <= depth <= 1:
+            raise NetworkError(f"layers: '{entry}' is no relative depth; write depth:0 to depth:1")
+        nearest = min((tap.depth for tap in self.taps), key=lambda at: (abs(at - depth), at))
+        return [tap for tap in self.taps if tap.depth == nearest]
 
 
 def depth_of(path: str, spine: Sequence[str], order: Sequence[str]) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from neuroalign.networks.base import Layer, kept_layers, relative_depth
+
 if TYPE_CHECKING:
     from neuroalign.network_settings import Network
     from neuroalign.networks.base import OpenNetwork
@@ -45,3 +47,24 @@ def layer_names(settings: Network) -> list[str]:
         The network cannot be found, or does not fit its family.
     """
     return list(import_module(MODULES[settings.family]).layer_names(settings))
+
+
+def layer_table(settings: Network) -> list[Layer]:
+    """List the layers of a network of any family, and what is known of each, without reading weights.
+
+    Families that can say more than names have a function of this name themselves.
+
+    Raises
+    ------
+    NetworkError
+        The network cannot be found, does not fit its family, or has not the layers asked for.
+    """
+    module = import_module(MODULES[settings.family])
+    if hasattr(module, "layer_table"):
+        return list(module.layer_table(settings))
+    names = layer_names(settings)
+    kept = kept_layers(settings.layers, names)
+    return [
+        Layer(name, depth, index in kept)
+        for index, (name, depth) in enumerate(zip(names, relative_depth(names), strict=True))
+    ]

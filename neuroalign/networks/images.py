@@ -12,6 +12,7 @@ import torch
 
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.network_settings import Images
+from neuroalign.networks.base import Layer
 from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.networks.layouts import Layout
 from neuroalign.networks.projection import Projection
@@ -164,14 +165,16 @@ def pooled_units(settings: Images, layout: Layout) -> int:
     return min(settings.projection, layout.size) if settings.pooling == "flatten" else layout.units
 
 
-def check_pooling(settings: Images, taps: Sequence[Tap], layouts: Sequence[Layout]) -> None:
-    """Raise a NetworkError where a layer has not what the settings keep of it.
+def check_pooling(
+    settings: Images, taps: Sequence[Tap], layouts: Sequence[Layout], kept: Sequence[int]
+) -> None:
+    """Raise a NetworkError where a layer that is kept has not what the settings want of it.
 
     Raises
     ------
     NetworkError
     """
-    for tap, layout in zip(taps, layouts, strict=True):
+    for tap, layout in ((taps[index], layouts[index]) for index in kept):
         if settings.pooling == "class" and not layout.has_class:
             raise NetworkError(
                 f"pooling is 'class', but layer '{tap.name}' has no class token; set pooling: mean or flatten"
@@ -181,3 +184,11 @@ def check_pooling(settings: Images, taps: Sequence[Tap], layouts: Sequence[Layou
                 f"tokens: true, but layer '{tap.name}' has no patches with a place in the image; "
                 "leave the layer out, or set tokens: false"
             )
+
+
+def table_of(taps: Sequence[Tap], layouts: Sequence[Layout], kept: Sequence[int]) -> list[Layer]:
+    """What is known of each layer before weights are read."""
+    return [
+        Layer(tap.name, tap.depth, index in kept, layout.units, layout.counted)
+        for index, (tap, layout) in enumerate(zip(taps, layouts, strict=True))
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.pretrained import prefix_of
+from neuroalign.networks.probe import Probe, probe
 
 
 def backbone_of(model: Any) -> Any:
@@ -42,29 +44,33 @@ def name_layers(model: Any) -> tuple[tuple[str, ...], Any, Any]:
     return tuple(prefix + name for name in names), backbone, modules[blocks]
 
 
-def measure(backbone: Any, layers: tuple[str, ...], blocks: Any, source: str) -> tuple[tuple[int, ...], bool]:
-    """Units of every layer, and whether the last one is more than its block's output, from two tokens."""
+def measure(backbone: Any, layers: tuple[str, ...], blocks: Any, source: str) -> tuple[Probe, bool]:
+    """What modules answer for two tokens, and whether the last layer is more than its block's output."""
     last: list[torch.Tensor] = []
+    ids = torch.zeros((1, 2), dtype=torch.long, device=backbone.device)
 
     def keep(module: Any, inputs: Any, output: Any) -> None:
         # Blocks return a tensor in some networks, a tuple in others.
         last.append(output[0] if isinstance(output, tuple) else output)
 
-    hook = blocks[-1].register_forward_hook(keep) if blocks is not None else None
-    ids = torch.zeros((1, 2), dtype=torch.long, device=backbone.device)
-    with torch.inference_mode():
-        states = backbone(
+    def run() -> Sequence[torch.Tensor]:
+        states: Sequence[torch.Tensor] = backbone(
             input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True
         ).hidden_states
+        last.append(states[-1])
+        return states
+
+    hook = blocks[-1].register_forward_hook(keep) if blocks is not None else None
+    seen = probe(backbone, run)
     if hook is not None:
         hook.remove()
-    if len(states) != len(layers):
+    if len(seen.states) != len(layers):
         raise NetworkError(
-            f"source '{source}': {len(states)} hidden states for {len(layers)} layers; "
+            f"source '{source}': {len(seen.states)} hidden states for {len(layers)} layers; "
             f"{type(backbone).__name__} is not built of one list of blocks, choose another network"
         )
-    same = not last or (last[-1].shape == states[-1].shape and torch.equal(last[-1], states[-1]))
-    return tuple(state.shape[-1] for state in states), not same
+    same = last[0].shape == last[-1].shape and torch.equal(last[0], last[-1])
+    return seen, not same
 
 
 def positions(backbone: Any) -> int | None:

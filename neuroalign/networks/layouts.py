@@ -57,6 +57,14 @@ class Layout:
         )
         return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
+    @property
+    def counted(self) -> str:
+        """How many tokens there are, for tables: "14 × 14 + 1" for patches and a class token."""
+        if self.form == "vector":
+            return ""
+        patches = f"{self.grid[0]} × {self.grid[1]}" if self.placed else str(self.grid[1])
+        return patches + (f" + {self.special}" if self.special else "")
+
     def tokens(self, answer: torch.Tensor) -> torch.Tensor:
         """Bring an answer into the form (image, token, unit), special tokens first."""
         if self.form == "vector":

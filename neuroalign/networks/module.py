@@ -18,10 +18,10 @@ from PIL import Image
 
 from neuroalign.errors import NetworkError
 from neuroalign.network_settings import Module, Preprocessing
-from neuroalign.networks.base import relative_depth
-from neuroalign.networks.choosing import choose, depth_of
+from neuroalign.networks.base import Layer, relative_depth
+from neuroalign.networks.choosing import Offer, depth_of
 from neuroalign.networks.devices import compute_dtype, find_device
-from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling
+from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
 from neuroalign.networks.layouts import Layout, first_grid, layout_of
 from neuroalign.networks.own_module import build, code_facts, read_weights
 from neuroalign.networks.probe import Probe, probe
@@ -43,7 +43,20 @@ def layer_names(settings: Module) -> list[str]:
     NetworkError
         The module cannot be made, or cannot be shown images.
     """
-    return [tap.name for tap in _Described(settings, seed=0).taps]
+    return [layer.name for layer in layer_table(settings)]
+
+
+def layer_table(settings: Module) -> list[Layer]:
+    """List the layers with their units and grids, without reading weights.
+
+    Raises
+    ------
+    NetworkError
+        As `layer_names`, or a layer has not what is to be kept of it.
+    """
+    described = _Described(settings, seed=0)
+    check_pooling(settings, described.taps, described.layouts, described.kept)
+    return table_of(described.taps, described.layouts, described.kept)
 
 
 def open_network(settings: Module, seed: int = 0) -> ImageNetwork:
@@ -65,6 +78,7 @@ def open_network(settings: Module, seed: int = 0) -> ImageNetwork:
         The module, its weights, the device, a layer or what is to be kept of it cannot be had.
     """
     described = _Described(settings, seed)
+    check_pooling(settings, described.taps, described.layouts, described.kept)
     digest = "" if settings.weights == "random" else read_weights(settings, described.model)
     device = find_device(settings.device)
     dtype = compute_dtype(settings.dtype, device)
@@ -146,13 +160,9 @@ class _Described:
         self.found = {path: layout for path, layout in found.items() if layout is not None}
         spine = self._spine()
         offered = [Tap(path, depth, path) for path, depth in zip(spine, relative_depth(spine), strict=True)]
-        self.taps, self.kept = choose(
-            settings.layers, offered, (), list(self.found), lambda path: self._tap(path, spine)
-        )
+        offer = Offer(offered, (), list(self.found), lambda path: self._tap(path, spine))
+        self.taps, self.kept = offer.choose(settings.layers)
         self.layouts = tuple(self.found[tap.path] for tap in self.taps)
-        check_pooling(
-            settings, [self.taps[index] for index in self.kept], [self.layouts[index] for index in self.kept]
-        )
 
     def _seen(self, crop: int) -> Probe:
         pixels = torch.zeros((_SHOWN, 3, crop, crop))
@@ -162,7 +172,7 @@ class _Described:
             return ()
 
         try:
-            return probe(self.model, run, lambda count: ())
+            return probe(self.model, run)
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
             raise NetworkError(

@@ -29,8 +29,8 @@ class Probe:
         The library's hidden states, if it gives any.
     embedding : str
         The outermost module that answered the first hidden state; empty if there is none.
-    final_norm : bool
-        The last hidden state is something else than the last block answered.
+    made_last : set of str
+        All modules that answered the last hidden state.
     """
 
     outputs: dict[str, Shape] = field(default_factory=dict)
@@ -39,12 +39,10 @@ class Probe:
     repeated: set[str] = field(default_factory=set)
     states: list[Shape] = field(default_factory=list)
     embedding: str = ""
-    final_norm: bool = False
+    made_last: frozenset[str] = frozenset()
 
 
-def probe(
-    model: torch.nn.Module, run: Callable[[], Sequence[torch.Tensor]], blocks: Callable[[int], Sequence[str]]
-) -> Probe:
+def probe(model: torch.nn.Module, run: Callable[[], Sequence[torch.Tensor]]) -> Probe:
     """Run a network once and note what its modules answer.
 
     Parameters
@@ -53,8 +51,6 @@ def probe(
         May be without memory, if what `run` shows it is, too.
     run : callable
         Runs it and gives its hidden states, if any.
-    blocks : callable
-        Gives the paths of the blocks, by their number.
     """
     seen = Probe()
     # The arrays are kept to the end: their identity tells which module made a hidden state.
@@ -86,8 +82,7 @@ def probe(
         seen.states = [tuple(state.shape) for state in states]
         makers = [path for path, answer in made.items() if answer is states[0]]
         seen.embedding = min(makers, key=lambda path: path.count("."), default="")
-        last = blocks(len(states) - 1)
-        seen.final_norm = not last or made.get(last[-1]) is not states[-1]
+        seen.made_last = frozenset(path for path, answer in made.items() if answer is states[-1])
     return seen
 
 

@@ -1,7 +1,8 @@
 """Text networks, encoders and decoders: a word in its context in, the word's activations out.
 
 A word is shown after the words before it in its passage, never before the words that follow. The
-activations are the library's own `hidden_states`, at the word's sub-tokens.
+activations are the library's own `hidden_states`, or what modules answer inside the blocks, at the word's
+sub-tokens.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ import torch
 
 from neuroalign.errors import DataError
 from neuroalign.network_settings import Text
-from neuroalign.networks.base import Window, kept_layers, relative_depth
-from neuroalign.networks.layers import name_layers
-from neuroalign.networks.text_model import LoadedModel, load, load_tokenizer, saved
+from neuroalign.networks.base import Layer, Window
+from neuroalign.networks.text_model import (
+    LoadedModel,
+    describe,
+    load,
+    load_tokenizer,
+    probe_without_weights,
+    saved,
+    units_of,
+)
 
 _NO_LIMIT = 1 << 20
 """Tokenizers without a maximum claim an astronomic one."""
@@ -57,7 +65,24 @@ def layer_names(settings: Text) -> list[str]:
     NetworkError
         The network cannot be found, or is not a text network.
     """
-    return list(name_layers(saved(settings, weights=False).skeleton())[0])
+    return [layer.name for layer in layer_table(settings)]
+
+
+def layer_table(settings: Text) -> list[Layer]:
+    """List the layers with their units, where these can be known without reading weights.
+
+    Raises
+    ------
+    NetworkError
+        As `layer_names`.
+    """
+    network = saved(settings, weights=False)
+    taps, kept = describe(network, settings)
+    seen = probe_without_weights(network)
+    return [
+        Layer(tap.name, tap.depth, index in kept, None if seen is None else units_of(tap, seen))
+        for index, tap in enumerate(taps)
+    ]
 
 
 def open_network(settings: Text, seed: int = 0) -> TextNetwork:
@@ -80,7 +105,7 @@ def open_network(settings: Text, seed: int = 0) -> TextNetwork:
     """
     network = saved(settings, weights=settings.weights == "pretrained")
     # An unknown layer is told before the weights are read.
-    kept_layers(settings.layers, name_layers(network.skeleton())[0])
+    describe(network, settings)
     return TextNetwork(settings, load_tokenizer(network), load(network, settings, seed))
 
 
@@ -98,10 +123,10 @@ class TextNetwork:
         self.settings = settings
         self.tokenizer = tokenizer
         self.model = model
-        self.layers = model.layers
-        self.depth = relative_depth(model.layers)
+        self.layers = tuple(tap.name for tap in model.taps)
+        self.depth = tuple(tap.depth for tap in model.taps)
         self.units = model.units
-        self.kept = kept_layers(settings.layers, model.layers)
+        self.kept = model.kept
         self.places: tuple[np.ndarray, ...] = ()
         limits = [tokenizer.model_max_length, model.max_tokens or _NO_LIMIT]
         self.max_tokens = min(limits) if min(limits) < _NO_LIMIT else None
@@ -228,13 +253,20 @@ class TextNetwork:
         kind = np.dtype(self.settings.dtype)
         found = [np.empty((len(windows), self.units[index]), kind) for index in self.kept]
         for batch in batches([len(item.ids) for item in encoded], self.settings.batch_tokens):
-            states = self.model.hidden_states(*self.padded([encoded[index].ids for index in batch]))
-            at, share = self._pooling([encoded[index].word for index in batch])
-            for place, layer in enumerate(self.kept):
-                found[place][batch] = self.model.pool(states[layer], at, share, self.settings.dtype, layer)
+            self._run_batch([encoded[index] for index in batch], batch, found)
             if advance is not None:
                 advance(len(batch))
         return found
+
+    def _run_batch(self, encoded: list[_Encoded], rows: list[int], found: list[np.ndarray]) -> None:
+        """Fill in some rows of what is found."""
+        at, share = self._pooling([item.word for item in encoded])
+
+        def receive(place: int, states: torch.Tensor) -> None:
+            layer = self.kept[place]
+            found[place][rows] = self.model.pool(states, at, share, self.settings.dtype, layer)
+
+        self.model.read(*self.padded([item.ids for item in encoded]), receive)
 
     def padded(self, sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, both (window, token).

@@ -12,10 +12,13 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Pretrained
+from neuroalign.network_settings import Pretrained, Text
 from neuroalign.networks.layers import backbone_of, measure, name_layers, positions
-from neuroalign.networks.pretrained import Saved
+from neuroalign.networks.pretrained import Saved, prefix_of
+from neuroalign.networks.probe import Probe, probe
 from neuroalign.networks.sources import locate
+from neuroalign.networks.sublayers import offer_of
+from neuroalign.networks.taps import Receive, Tap, read
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.tiktoken")
 
@@ -28,8 +31,12 @@ class LoadedModel:
     ----------
     backbone : torch.nn.Module
         What is run: the model, or the encoder of an encoder-decoder.
-    layers, units : tuple
-        Module path and number of units of every layer.
+    taps : tuple of Tap
+        All layers.
+    kept : tuple of int
+        Those asked for.
+    units : tuple
+        Number of units of every layer.
     max_tokens : int or None
         The longest sequence it has positions for.
     provenance : dict
@@ -37,25 +44,35 @@ class LoadedModel:
     """
 
     backbone: Any
-    layers: tuple[str, ...]
+    taps: tuple[Tap, ...]
+    kept: tuple[int, ...]
     units: tuple[int, ...]
     max_tokens: int | None
     provenance: dict[str, Any]
 
-    def hidden_states(self, ids: torch.Tensor, mask: torch.Tensor) -> Sequence[torch.Tensor]:
-        """States (window, token, unit) of every layer, as the library gives them."""
+    def read(self, ids: torch.Tensor, mask: torch.Tensor, receive: Receive) -> None:
+        """Show it token ids (window, token); hand on what kept layers answer (window, token, unit)."""
         device = self.backbone.device
+        taps = [self.taps[index] for index in self.kept]
+        from_library = any(tap.state is not None for tap in taps)
+
+        def run() -> Sequence[torch.Tensor]:
+            output = self.backbone(
+                input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=from_library
+            )
+            return output.hidden_states if from_library else ()
+
+        def by_window(place: int, answer: torch.Tensor) -> None:
+            # Some blocks (OPT) lay all tokens in one row.
+            receive(place, answer.view(*ids.shape, -1) if answer.ndim == 2 else answer)
+
         try:
             with torch.inference_mode():
-                output = self.backbone(
-                    input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True
-                )
+                read(self.backbone, taps, run, by_window)
         except torch.OutOfMemoryError:
             raise NetworkError(
                 f"{ids.numel()} tokens are too many for the memory of {device}; lower batch_tokens"
             ) from None
-        states: Sequence[torch.Tensor] = output.hidden_states
-        return states
 
     def pool(
         self, states: torch.Tensor, at: torch.Tensor, share: torch.Tensor, dtype: str, layer: int
@@ -66,7 +83,7 @@ class LoadedModel:
         pooled = (picked * share.to(states.device)[:, :, None]).sum(dim=1).to(getattr(torch, dtype))
         if not bool(torch.isfinite(pooled).all()):
             raise NetworkError(
-                f"layer '{self.layers[layer]}' gives values beyond {dtype}, or not numbers; "
+                f"layer '{self.taps[layer].name}' gives values beyond {dtype}, or not numbers; "
                 "set dtype: float32, and if it is float32 check the weights"
             )
         return np.asarray(pooled.cpu().numpy())
@@ -109,19 +126,82 @@ def load_tokenizer(network: Saved) -> Any:
     return tokenizer
 
 
-def load(network: Saved, settings: Pretrained, seed: int) -> LoadedModel:
+def describe(network: Saved, settings: Text) -> tuple[tuple[Tap, ...], tuple[int, ...]]:
+    """Find the layers, and which of them are asked for, without reading weights.
+
+    Raises
+    ------
+    NetworkError
+        The network cannot be read, or a layer is not there.
+    """
+    return _choose(network.skeleton(), settings)
+
+
+def probe_without_weights(network: Saved) -> Probe | None:
+    """What modules answer for two tokens, found without memory; None where a network looks at values."""
+    backbone = backbone_of(network.skeleton()).eval()
+    ids = torch.zeros((1, 2), dtype=torch.long, device="meta")
+
+    def run() -> Sequence[torch.Tensor]:
+        # No mask: it would be looked at, and there is nothing to see.
+        states: Sequence[torch.Tensor] = backbone(input_ids=ids, output_hidden_states=True).hidden_states
+        return states
+
+    try:
+        return probe(backbone, run)
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):
+        return None
+
+
+def load(network: Saved, settings: Text, seed: int) -> LoadedModel:
     """Read a network's weights, or draw them from the seed, and put it on its device.
 
     Raises
     ------
     NetworkError
-        Weights are missing or other than `settings.sha256` says, or the device is not there.
+        Weights are missing or other than `settings.sha256` says, or the device is not there, or a
+        module asked for answers nothing that has tokens.
     """
     model, provenance = network.load(settings, seed)
     layers, backbone, blocks = name_layers(model)
     model.config.use_cache = backbone.config.use_cache = False
-    units, final_norm = measure(backbone, layers, blocks, network.source)
+    seen, final_norm = measure(backbone, layers, blocks, network.source)
     provenance["states"] = "hidden_states"
     provenance["last_layer"] = "after the final norm" if final_norm else "as the last block gives it"
+    provenance["taps"] = list(settings.taps)
     provenance["versions"]["tokenizers"] = importlib.metadata.version("tokenizers")
-    return LoadedModel(backbone, layers, units, positions(backbone), provenance)
+    taps, kept = _choose(model, settings)
+    units = tuple(units_of(tap, seen) for tap in taps)
+    return LoadedModel(backbone, taps, kept, units, positions(backbone), provenance)
+
+
+def _choose(model: Any, settings: Text) -> tuple[tuple[Tap, ...], tuple[int, ...]]:
+    layers, backbone, _ = name_layers(model)
+    prefix = prefix_of(model, backbone)
+
+    def make(path: str, depth: float) -> Tap:
+        return Tap(prefix + path, depth, path)
+
+    spine = [name.removeprefix(prefix) for name in layers]
+    return offer_of(backbone, prefix, spine, settings.taps, settings.source, make).choose(settings.layers)
+
+
+def units_of(tap: Tap, seen: Probe) -> int:
+    """Number of units of a layer, where the network was shown one window of two tokens.
+
+    Raises
+    ------
+    NetworkError
+        The module answers something else than an array for every token.
+    """
+    if tap.state is not None:
+        return seen.states[tap.state][-1]
+    if tap.path in seen.repeated:
+        raise NetworkError(f"module '{tap.path}' runs several times in one pass; name another layer")
+    shape = (seen.outputs if tap.side == "output" else seen.inputs).get(tap.path, ())
+    if shape[:-1] not in ((1, 2), (2,)):
+        raise NetworkError(
+            f"module '{tap.path}' answers {shape or 'nothing'}, not one array for every token; "
+            "name another layer"
+        )
+    return shape[-1] // tap.part[1]

@@ -19,12 +19,14 @@ from PIL import Image
 
 from neuroalign.errors import NetworkError
 from neuroalign.network_settings import Vision
-from neuroalign.networks.base import kept_layers, relative_depth
-from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling
+from neuroalign.networks.base import Layer
+from neuroalign.networks.choosing import Offer
+from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
 from neuroalign.networks.layouts import Layout, first_grid, layout_of
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.probe import Probe, block_paths, probe
 from neuroalign.networks.sources import locate
+from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap
 
 _BLANK = 2
@@ -39,7 +41,20 @@ def layer_names(settings: Vision) -> list[str]:
     NetworkError
         The network or its image processor cannot be found, or it is not shown images.
     """
-    return [tap.name for tap in _Described(settings, weights=False).taps]
+    return [layer.name for layer in layer_table(settings)]
+
+
+def layer_table(settings: Vision) -> list[Layer]:
+    """List the layers with their units and grids, without reading weights.
+
+    Raises
+    ------
+    NetworkError
+        As `layer_names`, or a layer has not what is to be kept of it.
+    """
+    described = _Described(settings, weights=False)
+    check_pooling(settings, described.taps, described.layouts, described.kept)
+    return table_of(described.taps, described.layouts, described.kept)
 
 
 def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
@@ -61,26 +76,26 @@ def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
         The network, its image processor, its weights, the device, a layer or what is to be kept of it
         cannot be had.
     """
+    # What is not there is told before the weights are read.
     described = _Described(settings, weights=settings.weights == "pretrained")
-    # Layers that are not there are told before the weights are read.
-    kept = kept_layers(settings.layers, [tap.name for tap in described.taps])
-    check_pooling(
-        settings, [described.taps[index] for index in kept], [described.layouts[index] for index in kept]
-    )
+    check_pooling(settings, described.taps, described.layouts, described.kept)
     model, provenance = described.saved.load(settings, seed)
     part = image_part(model)
     device, dtype = next(part.parameters()).device, next(part.parameters()).dtype
 
+    from_library = any(described.taps[index].state is not None for index in described.kept)
+
     def show(pixels: torch.Tensor) -> Sequence[torch.Tensor]:
-        states: Sequence[torch.Tensor] = part(
-            pixel_values=pixels.to(device, dtype), output_hidden_states=True
-        ).hidden_states
-        return states
+        output = part(pixel_values=pixels.to(device, dtype), output_hidden_states=from_library)
+        return output.hidden_states if from_library else ()
 
     rows, columns = described.size
     provenance["states"] = "hidden_states"
+    provenance["taps"] = list(settings.taps)
     provenance["last_layer"] = (
-        "after the final norm" if described.seen.final_norm else "as the last block gives it"
+        "as the last block gives it"
+        if described.blocks[-1] in described.seen.made_last
+        else "after the final norm"
     )
     provenance["preprocessing"] = json.dumps(described.processor.to_dict(), sort_keys=True, default=str)
     provenance["image_processor"] = type(described.processor).__name__
@@ -94,7 +109,7 @@ def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
             show,
             described.taps,
             described.layouts,
-            kept,
+            described.kept,
             settings.dtype,
             provenance,
         ),
@@ -135,8 +150,10 @@ class _Described:
         self.processor = self._load_processor()
         self.size = self._prepared_size()
         self.seen = self._seen()
-        self.taps = self._name_layers(prefix_of(model, self.part))
-        self.layouts = self._lay_out()
+        self.blocks = block_paths(self.part, len(self.seen.states) - 1)
+        self.patches = first_grid(self.part, self.seen)
+        self.taps, self.kept = self._offer(settings, prefix_of(model, self.part)).choose(settings.layers)
+        self.layouts = tuple(self._lay_out(tap) for tap in self.taps)
 
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Pixels (image, 3, row, column) of images (row, column, 3), as the image processor makes them."""
@@ -187,7 +204,7 @@ class _Described:
 
         self.part.eval()
         try:
-            return probe(self.part, run, lambda count: block_paths(self.part, count))
+            return probe(self.part, run)
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NetworkError(
@@ -195,28 +212,32 @@ class _Described:
                 f"{self.size[0]} × {self.size[1]} as its image processor makes them ({reason})"
             ) from None
 
-    def _name_layers(self, prefix: str) -> tuple[Tap, ...]:
-        blocks = block_paths(self.part, len(self.seen.states) - 1)
-        if not self.seen.embedding or not blocks:
+    def _offer(self, settings: Vision, prefix: str) -> Offer:
+        if not self.seen.embedding or not self.blocks:
             raise NetworkError(
                 f"source '{self.source}': {type(self.part).__name__} is not built of one list of blocks; "
                 "choose another network, or read it with family: module"
             )
-        paths = [self.seen.embedding, *blocks]
-        return tuple(
-            Tap(prefix + path, depth, path, state=index)
-            for index, (path, depth) in enumerate(zip(paths, relative_depth(paths), strict=True))
-        )
 
-    def _lay_out(self) -> tuple[Layout, ...]:
-        patches = first_grid(self.part, self.seen)
-        found = []
-        for tap, shape in zip(self.taps, self.seen.states, strict=True):
-            layout = layout_of(shape, _BLANK, patches, square=self.size[0] == self.size[1])
-            if layout is None:
-                raise NetworkError(
-                    f"source '{self.source}': layer '{tap.name}' answers {shape}, which is not an array per "
-                    "image; choose another network"
-                )
-            found.append(layout)
-        return tuple(found)
+        def make(path: str, depth: float) -> Tap:
+            if path in self.seen.repeated:
+                raise NetworkError(f"module '{path}' runs several times in one pass; name another layer")
+            return Tap(prefix + path, depth, path)
+
+        spine = [self.seen.embedding, *self.blocks]
+        return offer_of(self.part, prefix, spine, settings.taps, self.source, make, self.seen.order)
+
+    def _lay_out(self, tap: Tap) -> Layout:
+        if tap.state is not None:
+            shape, last = self.seen.states[tap.state], False
+        else:
+            shape = (self.seen.outputs if tap.side == "output" else self.seen.inputs)[tap.path]
+            shape = (*shape[:-1], shape[-1] // tap.part[1])
+            last = isinstance(self.part.get_submodule(tap.path), torch.nn.Linear | torch.nn.LayerNorm)
+        layout = layout_of(shape, _BLANK, self.patches, self.size[0] == self.size[1], last)
+        if layout is None:
+            raise NetworkError(
+                f"source '{self.source}': layer '{tap.name}' answers {shape}, not one array for every image; "
+                "name another layer"
+            )
+        return layout

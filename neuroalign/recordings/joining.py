@@ -7,9 +7,19 @@ import xarray as xr
 
 
 def join_runs(runs: list[np.ndarray]) -> np.ndarray:
-    """Join runs (n_samples, n_targets); a target that is missing in one of them is missing in all."""
-    joined = np.concatenate(runs)
-    joined[:, np.isnan(joined).any(axis=0)] = np.nan
+    """Join runs (n_samples, n_targets); a target that is missing in one of them is missing in all.
+
+    The list is emptied on the way: thousands of trials should not be in memory twice.
+    """
+    joined = np.empty((sum(map(len, runs)), runs[0].shape[1]), runs[0].dtype)
+    missing = np.zeros(joined.shape[1], bool)
+    begin = 0
+    while runs:
+        run = runs.pop(0)
+        joined[begin : begin + len(run)] = run
+        missing |= np.isnan(run).any(axis=0)
+        begin += len(run)
+    joined[:, missing] = np.nan
     return joined
 
 

@@ -201,6 +201,8 @@ def _betas(dataset: Dataset, settings: Responses, subject: str) -> Path:
     folder = root / (settings.betas or VERSION)
     if not folder.is_dir():
         beside = sorted(path.name for path in root.glob("betas_*")) if root.is_dir() else []
+        if not beside:
+            raise DataError(f"sub-{subject}: no betas in '{root}'; download them, or leave the subject out")
         raise DataError(
             f"sub-{subject}: no folder '{folder}'; responses.betas: {choices(folder.name, beside)}"
         )

@@ -198,6 +198,20 @@ def test_patterns_that_are_none(root):
         assert said in line
 
 
+def test_a_pattern_may_name_a_field_twice(root):
+    for session, run, inside in [("1", "1", "1"), ("1", "02", "1"), ("2", "1", "2"), ("2", "1", "3")]:
+        folder = root / f"ses-{session}"
+        folder.mkdir(exist_ok=True)
+        np.save(folder / f"[a] sub-01_ses-{inside}_run-{run}.npy", values("01", session)[: 2 + int(run)])
+    np.save(root / "ses-1" / "[a] sub-01_ses-1_run-1_old.npy", values("01", "1"))
+    (root / "all.tsv").write_text("text\na\nb\nc\n")
+    pattern = "ses-{session}/[a] sub-{subject}_ses-{session}_run-{run}.npy"
+    found = read(study(root, {"runs": ["01"]}, path=pattern, items="all.tsv"))
+    assert list(found["run"].to_numpy()) == ["ses-1_run-1"] * 3 + ["ses-2_run-1"] * 3
+    (line,) = problems(study(root, {"subjects": ["01"]}, path=pattern, items="all.tsv"))
+    assert "ses-1/[a] sub-01_ses-1_run-02.npy: 4 trials, but its table of items lists 3" in line
+
+
 def test_a_saved_config_reads_back(root):
     made = study(root)
     again = configfile.load(stages.save_config(made))
