@@ -41,9 +41,9 @@ def layer_names(settings: Features) -> list[str]:
     Raises
     ------
     NetworkError
-        The array is not there, or not as it should be.
+        The array or the names of its rows are not there, or they do not fit each other.
     """
-    open_array(settings.path, settings.dataset)
+    _open(settings)
     return [LAYER]
 
 
@@ -71,13 +71,7 @@ class OwnFeatures:
 
     def __init__(self, settings: Features) -> None:
         self.settings = settings
-        self.array = open_array(settings.path, settings.dataset)
-        self.rows = _read_names(settings.items)
-        if len(self.rows) != self.array.shape[0]:
-            raise NetworkError(
-                f"items '{settings.items}' names {len(self.rows)} stimuli, but '{settings.named}' has "
-                f"{self.array.shape[0]} rows; give one name for each row"
-            )
+        self.array, self.rows = _open(settings)
         self.layers: tuple[str, ...] = (LAYER,)
         self.kept = kept_layers(settings.layers, self.layers)
         self.depth = (0.0,)
@@ -177,6 +171,17 @@ class OwnFeatures:
                     f"items '{self.settings.items}': '{name}' is the end of both '{owner[name]}' and "
                     f"'{key}'; write more of the path"
                 )
+
+
+def _open(settings: Features) -> tuple[Any, dict[str, int]]:
+    """The array, and the row of every stimulus by its name."""
+    array, rows = open_array(settings.path, settings.dataset), _read_names(settings.items)
+    if len(rows) != array.shape[0]:
+        raise NetworkError(
+            f"items '{settings.items}' names {len(rows)} stimuli, but '{settings.named}' has "
+            f"{array.shape[0]} rows; give one name for each row"
+        )
+    return array, rows
 
 
 def _digest(item: dict[Any, Any]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,11 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.network_settings import Handmade
-from neuroalign.networks.base import Window, kept_layers, relative_depth
+from neuroalign.networks.base import kept_layers, relative_depth
 from neuroalign.networks.handmade import check_modality
 from neuroalign.networks.image_features import FEATURES, places
+from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.stimuli.media import check_image, read_image
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageWindow(Window):
-    """An image.
-
-    Attributes
-    ----------
-    uri : str
-        Its address.
-    """
-
-    uri: str
 
 
 class HandmadeImages:
@@ -72,11 +59,7 @@ class HandmadeImages:
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
         """The images of `rows` (all, when left out) of the items table."""
-        picked = items.iloc[list(range(len(items)) if rows is None else rows)]
-        return [
-            ImageWindow(digest=int(digest, 16), uri=str(uri))
-            for digest, uri in zip(picked["digest"], picked["uri"], strict=True)
-        ]
+        return image_windows(items, rows)
 
     def run(
         self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None

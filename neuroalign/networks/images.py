@@ -12,24 +12,12 @@ import torch
 
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.network_settings import Images
-from neuroalign.networks.base import Layer, Window
+from neuroalign.networks.base import Layer
+from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.networks.layouts import Layout
 from neuroalign.networks.projection import Projection
 from neuroalign.networks.taps import Tap, read
 from neuroalign.stimuli.media import check_image, read_image
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageWindow(Window):
-    """An image.
-
-    Attributes
-    ----------
-    uri : str
-        Its address, see `stimuli.media`.
-    """
-
-    uri: str
 
 
 @dataclass(frozen=True)
@@ -105,11 +93,7 @@ class ImageNetwork:
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
         """Show each of `rows` (all, when left out) of the items table: images of equal content are equal."""
-        shown = items if rows is None else items.iloc[list(rows)]
-        return [
-            ImageWindow(digest=int(digest, 16), uri=uri)
-            for digest, uri in zip(shown["digest"], shown["uri"], strict=True)
-        ]
+        return image_windows(items, rows)
 
     def run(
         self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None

@@ -135,7 +135,7 @@ def test_names_of_rows_fit_the_array(tmp_path):
         (["a"] * 4, "'a' stands there twice"),
     ):
         with pytest.raises(NetworkError, match=said):
-            open_network(Features(path=own, items=name_rows(tmp_path, names)))
+            layer_names(Features(path=own, items=name_rows(tmp_path, names)))
     with pytest.raises(NetworkError, match="items: no file at"):
         open_network(Features(path=own, items=str(tmp_path / "gone.tsv")))
     pd.DataFrame({"items": NAMES}).to_csv(tmp_path / "other.tsv", sep="\t", index=False)
