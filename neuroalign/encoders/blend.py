@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+TURNS = 2.0
+"""How much more weights vary that come from samples held out in turn; see `blend`."""
 
-def blend(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> np.ndarray:
+
+def blend(first: np.ndarray, second: np.ndarray, true: np.ndarray, in_turn: bool = False) -> np.ndarray:
     """Weight of the first of two predictions, shrunk to what it is for all targets.
 
     Least squares gives a weight per target, ŵ = ⟨y − b, a − b⟩ / |a − b|², and its sampling variance. Weights
@@ -17,6 +20,10 @@ def blend(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> np.ndarray
     first, second, true : arrays (n_samples, n_targets)
         Predictions a and b of samples that neither was fitted to, and responses y. Targets that are not
         finite take no part.
+    in_turn : bool
+        Whether samples were held out in turn, each of them fitted to for all others. Every pair of folds is
+        then used in both directions, which without signal give all but the same twice: the variance of
+        weights is up to double what it is for samples that were never fitted to.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def blend(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> np.ndarray
     own = np.einsum("nv,nv->v", apart[:, varies], wanted[:, varies]) / length
     left = wanted[:, varies] - own * apart[:, varies]
     noise = np.einsum("nv,nv->v", left, left) / max(len(true) - 1, 1)
-    variance = np.maximum(noise / length, 1e-12)
+    variance = np.maximum(noise / length, 1e-12) * (TURNS if in_turn else 1.0)
     common, between = _common(own, variance)
     out[varies] = np.clip((own * between + common * variance) / (between + variance), 0, 1)
     out[finite & ~varies] = np.clip(common, 0, 1)

@@ -122,7 +122,7 @@ class StackedEncoder(BaseEstimator):
         self.weights_ = {}
         for name, each in observed.items():
             rows = np.isfinite(held[name]).all(axis=1)
-            self.weights_[name] = blend(held[name][rows], beside[name][rows], each[rows])
+            self.weights_[name] = blend(held[name][rows], beside[name][rows], each[rows], in_turn=True)
         self._single = {name: np.ndim(each) == 1 for name, (_, each) in people.items()}
         return self
 

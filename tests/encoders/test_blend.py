@@ -35,3 +35,27 @@ def test_targets_that_are_not_finite_or_predicted_alike(rng):
     assert np.isnan(weights[0])
     assert 0 <= weights[1] <= 1
     np.testing.assert_array_equal(blend(first, first, true[:, 1:2].repeat(4, axis=1)), np.full(4, 0.5))
+
+
+def out_of_fold(X, Y, penalty, folds=5):
+    """Predictions of ridge regression for samples held out in turn."""
+    out = np.empty_like(Y)
+    for test in np.array_split(np.arange(len(X)), folds):
+        train = np.setdiff1d(np.arange(len(X)), test)
+        gram = X[train].T @ X[train] + penalty * np.eye(X.shape[1])
+        out[test] = X[test] @ np.linalg.solve(gram, X[train].T @ Y[train])
+    return out
+
+
+def test_weights_of_samples_held_out_in_turn_vary_as_much_as_is_said(rng):
+    """Two encoders that both fit noise: what weights vary by beyond sampling is nothing."""
+    Y = rng.standard_normal((60, 3000))
+    first, second = (out_of_fold(rng.standard_normal((60, 20)), Y, 20.0) for _ in range(2))
+    apart, wanted = first - second, Y - second
+    own = (apart * wanted).sum(axis=0) / (apart**2).sum(axis=0)
+    noise = ((wanted - own * apart) ** 2).sum(axis=0) / 59
+    said = noise / (apart**2).sum(axis=0)
+    beyond = own.var() / said.mean()
+    assert 1.4 < beyond < 2.3, beyond
+    spread = [blend(first, second, Y, in_turn=turn).std() for turn in (False, True)]
+    assert spread[1] < 0.4 * spread[0]
