@@ -260,6 +260,9 @@ class Study(Section):
     responses: Responses
     design: Design = Design()
     encoders: tuple[Encoder, ...] = Field(("ridge",), min_length=1)
+    group: bool = Field(
+        True, description="combine subjects target by target; false where each has voxels of its own"
+    )
     ridge: Ridge = Ridge()
     banded_ridge: BandedRidge = BandedRidge()
     cross_attention: CrossAttention = CrossAttention()

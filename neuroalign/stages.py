@@ -52,7 +52,7 @@ def networks(study: Study) -> list[str]:
 
 def has_group(study: Study) -> bool:
     """Whether there are subjects to combine."""
-    return len(study.subjects()) > 1
+    return study.group and len(study.subjects()) > 1
 
 
 def find_command() -> None:

@@ -87,7 +87,7 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
     for kind, model in SIMULATIONS.items():
         section_text = text.split(f"### `kind: {kind}`", 1)[1].split("\n##", 1)[0]
         check(model, "")
-    others = {"title", "output", "seed", "encoders", "networks", "simulate"}
+    others = {"title", "output", "seed", "encoders", "group", "networks", "simulate"}
     assert set(sections) | others == set(config.Study.model_fields)
 
 

@@ -60,7 +60,7 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
             raise DataError(
                 f"sub-{one.attrs['subject']} has {one.sizes['target']} targets, "
                 f"sub-{used[0].attrs['subject']} has {used[0].sizes['target']}; "
-                "bring all subjects to one space"
+                "bring all subjects to one space, or set group: false"
             )
     used = used or [first]
     data: dict[str, Any] = {}

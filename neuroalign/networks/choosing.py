@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from neuroalign.network_settings import Layers
 from neuroalign.networks.taps import Tap
 
 BY_DEPTH = "depth:"
+
+MOST_LISTED = 40
+"""Of more layers a message names only the nearest."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Offer:
                 if found:
                     return [named.get(name) or self.make(modules[name]) for name in found]
         offered = [tap.name for tap in self.taps]
+        if len(offered) > MOST_LISTED:
+            offered = difflib.get_close_matches(entry, offered, MOST_LISTED // 4, cutoff=0)
         raise NetworkError(f"the network has no layer '{entry}': {choices(entry, offered)}")
 
     def _at_depth(self, entry: str) -> list[Tap]:
@@ -99,7 +105,7 @@ class Offer:
             depth = -1.0
         if not 0 <= depth <= 1:
             raise NetworkError(f"layers: '{entry}' is no relative depth; write depth:0 to depth:1")
-        nearest = min((tap.depth for tap in self.taps), key=lambda at: (abs(at - depth), at))
+        nearest = min((tap.depth for tap in self.taps), key=lambda at: (round(abs(at - depth), 9), at))
         return [tap for tap in self.taps if tap.depth == nearest]
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from neuroalign.networks.base import Layer, kept_layers, relative_depth
-
 if TYPE_CHECKING:
     from neuroalign.network_settings import Network
-    from neuroalign.networks.base import OpenNetwork
+    from neuroalign.networks.base import Layer, OpenNetwork
 
 MODULES = {
     "text": "neuroalign.networks.text",
@@ -62,6 +60,8 @@ def layer_table(settings: Network) -> list[Layer]:
     module = import_module(MODULES[settings.family])
     if hasattr(module, "layer_table"):
         return list(module.layer_table(settings))
+    from neuroalign.networks.base import Layer, kept_layers, relative_depth
+
     names = layer_names(settings)
     kept = kept_layers(settings.layers, names)
     return [

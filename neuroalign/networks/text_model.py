@@ -140,6 +140,7 @@ def describe(network: Saved, settings: Text) -> tuple[tuple[Tap, ...], tuple[int
 def probe_without_weights(network: Saved) -> Probe | None:
     """What modules answer for two tokens, found without memory; None where a network looks at values."""
     backbone = backbone_of(network.skeleton()).eval()
+    backbone.config.pad_token_id = None  # or the library looks for padding among the tokens
     ids = torch.zeros((1, 2), dtype=torch.long, device="meta")
 
     def run() -> Sequence[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -49,6 +49,7 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
     if index is None or subjects is None:
         return lines
     sampled: dict[str, list[tuple[str, float]]] = {}
+    counts: dict[str, int] = {}
     for subject in subjects:
         own = bids.select(index, subject=("", subject))
         recordings, found = find_recordings(own, study.dataset, study.responses, subject)
@@ -57,12 +58,25 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
             _try(lines, check_whole, path)
         if recordings:
             lines += _content_problems(own, study, recordings)
-            _try(lines, open_source, own, study.dataset, study.responses, recordings)
+            source = _try(lines, open_source, own, study.dataset, study.responses, recordings)
+            counts |= {} if source is None else {subject: len(source.targets)}
             lines += _run_problems(subject, recordings)
             sampled[subject] = [(recording.run.label, recording.n_volumes[0]) for recording in recordings]
     if study.responses.average:
         lines += _average_problems(sampled)
+    if study.group and len(set(counts.values())) > 1:
+        (first, n), (other, m) = _extremes(counts)
+        lines.append(
+            f"group: sub-{first} has {n} targets, sub-{other} {m}, so that they cannot be combined target by "
+            "target; bring all subjects to one space, or set group: false"
+        )
     return _joined(lines)
+
+
+def _extremes(counts: Mapping[str, int]) -> tuple[tuple[str, int], tuple[str, int]]:
+    """The subjects with the fewest and with the most targets."""
+    ordered = sorted(counts.items(), key=lambda entry: entry[1])
+    return ordered[0], ordered[-1]
 
 
 def _content_problems(index: pd.DataFrame, study: Study, recordings: Sequence[Recording]) -> list[str]:

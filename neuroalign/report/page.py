@@ -135,8 +135,12 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     where = kinds.get(evidence.kind, "parcels")
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
+    nuisance = study.design.nuisance.networks
     for name, network in study.networks.items():
-        facts.append((f"Network {name}", _network(evidence, name, network)))
+        if name in nuisance:
+            facts.append((f"Nuisance {name}", "; ".join([network.named, *network.facts])))
+        else:
+            facts.append((f"Network {name}", _network(evidence, name, network)))
     encoders = ", ".join(study.encoders)
     grid = study.ridge.alphas
     folds = ", ".join(texts(summary.attrs.get("folds")))
