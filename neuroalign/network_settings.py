@@ -18,7 +18,7 @@ Layers = Literal["all"] | tuple[str, ...]
 TapKind = Literal["residual", "attention", "mlp", "heads"]
 Scale = Annotated[float, Field(gt=0)]
 
-COMPUTING = ("layers", "dtype", "untrained", "device", "batch", "batch_tokens")
+COMPUTING = ("layers", "taps", "dtype", "untrained", "device", "batch", "batch_tokens")
 """Settings that say which activations are kept and how they are computed, not what they are."""
 
 
@@ -51,6 +51,11 @@ class Network(Section):
         """
         raise NotImplementedError
 
+    @property
+    def trained(self) -> bool:
+        """Whether it learned what it answers, so that an untrained twin would be a control."""
+        return False
+
     def twin(self) -> Network | None:
         """The same network with random weights, where it is to stand beside this one as a control."""
         return None
@@ -64,9 +69,14 @@ class Weighted(Network):
     untrained: bool = Field(True, description="also run a twin with random weights as a control")
     device: Device = Field("auto")
 
+    @property
+    def trained(self) -> bool:
+        """Whether its weights were trained."""
+        return self.weights == "pretrained"
+
     def twin(self) -> Network | None:
         """The same network with random weights, unless it is one itself or none is wanted."""
-        if not self.untrained or self.weights == "random":
+        if not self.untrained or not self.trained:
             return None
         return self.model_copy(update={"weights": "random", "sha256": None})
 

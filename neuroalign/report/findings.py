@@ -253,7 +253,7 @@ def _controls(evidence: Evidence, rows: pd.DataFrame, network: str, encoder: str
         out.append(
             Warned(network, "no nuisance-only control was run: word rate and the like may explain the scores")
         )
-    if evidence.twin(network) is None:
+    if evidence.study.networks[network].trained and evidence.twin(network) is None:
         out.append(Warned(network, "no untrained twin was run: architecture alone may explain the scores"))
     if rows["share_significant"].notna().any() and not rows["share_significant"].fillna(0).any():
         out.append(Warned(network, "no target is significant in any subject"))

@@ -166,7 +166,8 @@ def _network(evidence: Evidence, name: str, network: Network) -> str:
     parts = [network.named, f"{layers} layers", *network.facts]
     if attributes.get("weights_sha256"):
         parts.append(f"weights sha256 {str(attributes['weights_sha256'])[:16]}…")
-    parts.append("with untrained twin" if evidence.twin(name) else "no untrained twin")
+    if network.trained:
+        parts.append("with untrained twin" if evidence.twin(name) else "no untrained twin")
     return "; ".join(parts)
 
 

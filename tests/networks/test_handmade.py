@@ -15,7 +15,7 @@ from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, NetworkError
-from neuroalign.network_settings import Handmade
+from neuroalign.network_settings import Handmade, Text
 from neuroalign.networks import image_features
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.image_features import CYCLES, ORIENTATIONS, SIDE
@@ -142,6 +142,14 @@ def test_places_are_tokens_where_they_are_asked_for(images, tmp_path):
     np.testing.assert_array_equal(whole.read(1)[3], whole.read(1)[0])
     assert whole.inputs[3] == whole.inputs[0] == int(content_digest(images["uri"][0]), 16)
     assert len(set(whole.inputs)) == 3
+
+
+def test_nothing_was_trained_so_that_no_twin_is_missed():
+    settings = Handmade(features=("gabor",))
+    assert not settings.trained
+    assert settings.twin() is None
+    assert Text(source="x").trained
+    assert not Text(source="x", weights="random").trained
 
 
 def test_only_the_layers_asked_for_are_computed(images):
