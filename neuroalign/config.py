@@ -292,6 +292,16 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_story_is_planted_from_a_text_network(self) -> Study:
+        name, first = next(iter(self.networks.items()))
+        if self.simulate is not None and first.family != "text":
+            raise ValueError(
+                f"simulate plants layers of the first network, but networks.{name} has family "
+                f"{first.family}; put one of family text first"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _encoders_fit_the_design(self) -> Study:
         for place, encoder in enumerate(self.encoders):
             if encoder in self.encoders[:place]:

@@ -96,6 +96,19 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         (changed(design__folds__bye="run"), "unknown key 'design.folds.bye': did you mean 'by'?"),
         (changed(networks__tiny__contxt=3), "unknown key 'networks.tiny.contxt': did you mean 'context'?"),
         (changed(simulate={"subject": 3}), "unknown key 'simulate.subject': did you mean 'subjects'?"),
+        (
+            changed(simulate={}, networks={"eyes": {"family": "vision", "source": "x"}}),
+            "simulate plants layers of the first network, but networks.eyes has family vision",
+        ),
+        (
+            changed(networks__tiny__family="visoin"),
+            "networks.tiny.family is 'visoin': did you mean 'vision'?",
+        ),
+        (
+            changed(networks__tiny={"family": "vision", "source": "x", "contxt": 3}),
+            "unknown key 'networks.tiny.contxt'",
+        ),
+        (changed(networks__tiny__taps=["atention"]), "did you mean 'attention'?"),
         (changed(responses__kind="surfaces"), "responses.kind is 'surfaces': did you mean 'surface'?"),
         (changed(encoders=["rige"]), "did you mean 'ridge'?"),
         (changed(encoders=["ridge", "bandedridge"]), "did you mean 'banded_ridge'?"),
