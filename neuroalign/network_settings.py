@@ -172,7 +172,7 @@ class Images(Section):
         return {
             "mean": "averaged over patches",
             "class": "taken at the class token",
-            "flatten": f"projected at random to {self.projection} dimensions",
+            "flatten": f"projected at random (Li 2006) to {self.projection} dimensions",
         }[self.pooling] + (" and at single patches" if self.tokens else "")
 
 

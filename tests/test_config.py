@@ -121,6 +121,15 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         ),
         (changed(networks__tiny="folder"), "networks.tiny is 'folder'"),
         (changed(networks__tiny__family=3), "networks.tiny.family is '3'"),
+        (
+            changed(networks__tiny__family="visoin"),
+            "networks.tiny.family is 'visoin': did you mean 'vision'?",
+        ),
+        (
+            changed(networks__tiny={"family": "vision", "source": "x", "contxt": 3}),
+            "unknown key 'networks.tiny.contxt'",
+        ),
+        (changed(networks__tiny__taps=["atention"]), "did you mean 'attention'?"),
         (changed(responses__kind="surfaces"), "responses.kind is 'surfaces': did you mean 'surface'?"),
         (changed(encoders=["rige"]), "did you mean 'ridge'?"),
         (changed(encoders=["ridge", "bandedridge"]), "did you mean 'banded_ridge'?"),

@@ -31,6 +31,8 @@ class Saved:
         What the config calls it.
     what : str
         What it should be, for messages: "a text network".
+    shown : str
+        What such a network is shown, by the library's name: "input_ids" or "pixel_values".
     part : callable
         Gives of the whole model what is run, such as the image tower of CLIP.
     """
@@ -38,6 +40,7 @@ class Saved:
     located: Located
     source: str
     what: str
+    shown: str
     part: Callable[[Any], Any]
 
     @cached_property
@@ -56,10 +59,18 @@ class Saved:
         Raises
         ------
         NetworkError
-            The configuration is not that of a model that this version of transformers knows.
+            The configuration is not that of a model that this version of transformers knows, or the
+            model is shown something else.
         """
         with torch.device("meta"):
-            return self.ask(transformers.AutoModel.from_config, self.configuration)
+            model = self.ask(transformers.AutoModel.from_config, self.configuration)
+        part = self.part(model)
+        if part.main_input_name != self.shown:
+            raise NetworkError(
+                f"source '{self.source}': {type(part).__name__} is shown {part.main_input_name}, not "
+                f"{self.shown}, so it is not {self.what}; choose another family"
+            )
+        return model
 
     def load(self, settings: Pretrained, seed: int) -> tuple[Any, dict[str, Any]]:
         """Read the weights, or draw them from the seed, and put what is run on its device.

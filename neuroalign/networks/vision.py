@@ -29,6 +29,7 @@ from neuroalign.networks.sources import locate
 from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap
 
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _BLANK = 2
 """Images shown to find the layers, so that the axis of images can be told from others."""
 
@@ -139,14 +140,9 @@ class _Described:
     def __init__(self, settings: Vision, weights: bool) -> None:
         self.source = settings.source
         located = locate(settings.source, settings.revision, weights)
-        self.saved = Saved(located, settings.source, "an image network", image_part)
+        self.saved = Saved(located, settings.source, "an image network", "pixel_values", image_part)
         model = self.saved.skeleton()
         self.part = image_part(model)
-        if getattr(self.part, "main_input_name", "") != "pixel_values":
-            raise NetworkError(
-                f"source '{self.source}': {type(self.part).__name__} is not shown images but "
-                f"{getattr(self.part, 'main_input_name', 'something else')}; language models are family: text"
-            )
         self.processor = self._load_processor()
         self.size = self._prepared_size()
         self.seen = self._seen()
@@ -163,7 +159,7 @@ class _Described:
         return pixels
 
     def _load_processor(self) -> Any:
-        if not (self.saved.located.folder / "preprocessor_config.json").is_file():
+        if not any((self.saved.located.folder / name).is_file() for name in _PROCESSOR_FILES):
             raise NetworkError(
                 f"source '{self.source}': no preprocessor_config.json, so how images are prepared is not "
                 "known; save the model's image processor beside config.json"

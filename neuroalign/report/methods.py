@@ -43,6 +43,8 @@ REFERENCES = {
     "Lescroart 2015": "Lescroart, M. D., Stansbury, D. E. & Gallant, J. L. (2015). Fourier power, subjective "
     "distance, and object categories all provide plausible models of BOLD responses in scene-selective "
     "visual areas. Frontiers in Computational Neuroscience 9:135. doi:10.3389/fncom.2015.00135",
+    "Li 2006": "Li, P., Hastie, T. J. & Church, K. W. (2006). Very sparse random projections. "
+    "Proceedings of the 12th ACM SIGKDD Conference, 287–296. doi:10.1145/1150402.1150436",
     "Nichols & Holmes 2002": "Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for "
     "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
     "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "

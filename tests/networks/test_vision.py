@@ -241,10 +241,29 @@ def test_a_text_network_is_no_image_network(image_models, tmp_path):
         vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
     transformers.AutoModel.from_config(configuration).save_pretrained(tmp_path)
-    with pytest.raises(NetworkError, match=r"BertModel is not shown images but input_ids.*family: text"):
+    with pytest.raises(
+        NetworkError, match="BertModel is shown input_ids, not pixel_values, so it is not an image"
+    ):
         opened(str(tmp_path))
+    for read in (open_network, layer_names):
+        with pytest.raises(NetworkError, match="ViTModel is shown pixel_values, not input_ids"):
+            read(Text(source=image_models("vit")))
+
+
+def test_an_image_processor_inside_a_processor(image_models, pictures, tmp_path):
+    """Newer versions of the library save it so."""
+    shutil.copytree(image_models("clip"), tmp_path / "clip")
+    inside = json.loads((tmp_path / "clip" / "preprocessor_config.json").read_text())
+    (tmp_path / "clip" / "preprocessor_config.json").unlink()
+    whole = {"processor_class": "CLIPProcessor", "image_processor": inside}
+    (tmp_path / "clip" / "processor_config.json").write_text(json.dumps(whole))
+    one, other = (run(opened(source), pictures) for source in (image_models("clip"), str(tmp_path / "clip")))
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first, second)
+    del whole["image_processor"]
+    (tmp_path / "clip" / "processor_config.json").write_text(json.dumps(whole))
     with pytest.raises(NetworkError) as caught:
-        open_network(Text(source=image_models("vit")))
+        opened(str(tmp_path / "clip"))
     one_line(caught)
 
 
@@ -292,10 +311,10 @@ def test_values_beyond_the_precision_are_refused(image_models, pictures):
 
 def test_report_sentences():
     settings = Vision(source="a/b", pooling="flatten", projection=12)
-    assert settings.facts == ("projected at random to 12 dimensions",)
+    assert settings.facts == ("projected at random (Li 2006) to 12 dimensions",)
     said = settings.described("net", 4, "its run")
     assert "Every image was shown to the network net (a/b, pretrained weights)" in said
-    assert "4 layers, projected at random to 12 dimensions, were read" in said
+    assert "4 layers, projected at random (Li 2006) to 12 dimensions, were read" in said
 
 
 class Stop(Exception):
