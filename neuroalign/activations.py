@@ -134,6 +134,7 @@ def _attributes(network: OpenNetwork[Any], name: str, items: pd.DataFrame) -> di
         "depth": [network.depth[index] for index in network.kept],
         "units": [network.units[index] for index in network.kept],
         "tokens": [len(places) for places in network.places],
+        "token_units": list(network.token_units),
         "items_digest": hashlib.sha256(listed.encode()).hexdigest(),
         "versions": {
             **versions,
@@ -155,7 +156,7 @@ class _Partial:
         self.path = path
         self.folder = path.with_name(f"{path.name}.partial")
         self.n_items = n_items
-        self.shapes = _stored(attributes["units"], attributes["tokens"])
+        self.shapes = _stored(attributes["units"], attributes["tokens"], attributes["token_units"])
         self.places, self.dtype = network.places, np.dtype(attributes["dtype"])
         fitting = CHUNK_BYTES // (sum(map(math.prod, self.shapes.values())) * self.dtype.itemsize)
         self.chunk = int(min(ITEMS_PER_CHUNK, max(fitting, 1), n_items))
@@ -241,11 +242,16 @@ class _Partial:
         shutil.rmtree(self.folder)
 
 
-def _stored(units: Sequence[int], tokens: Sequence[int]) -> dict[str, tuple[int, ...]]:
+def _stored(
+    units: Sequence[int], tokens: Sequence[int], token_units: Sequence[int]
+) -> dict[str, tuple[int, ...]]:
     """Arrays of a store and the shape of an item in each: every layer's activation, then its tokens."""
-    pooled = {f"{layer_group(number)}/activation": (size,) for number, size in enumerate(units)}
-    single = {f"{layer_group(number)}/token": (count, units[number]) for number, count in enumerate(tokens)}
-    return {**pooled, **single}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, size in enumerate(units):
+        shapes[f"{layer_group(number)}/activation"] = (size,)
+    for number, shape in enumerate(zip(tokens, token_units, strict=True)):
+        shapes[f"{layer_group(number)}/token"] = shape
+    return shapes
 
 
 def _fingerprint(attributes: dict[str, Any]) -> str:

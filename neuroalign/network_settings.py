@@ -158,14 +158,6 @@ class Images(Section):
     tokens: bool = Field(False, description="also keep single patches, for cross-attention")
     batch: int = Field(32, ge=1, description="images per forward pass")
 
-    @model_validator(mode="after")
-    def _tokens_have_the_units_of_the_layer(self) -> Images:
-        if self.tokens and self.pooling == "flatten":
-            raise ValueError(
-                "tokens: true keeps the units of a layer, which pooling: flatten mixes; set pooling: mean"
-            )
-        return self
-
     @property
     def pooled(self) -> str:
         """What is kept of a layer, in words."""
@@ -208,7 +200,7 @@ class Handmade(Network):
         tuple[Literal["luminance", "contrast", "colour", "gabor", "word_length", "surprisal"], ...],
         Field(min_length=1, description="sets of features, all of images or all of words"),
     ]
-    tokens: bool = Field(False, description="also keep the features of every place in the image")
+    tokens: bool = Field(False, description="also keep the features of every place, for cross-attention")
     grid: int = Field(8, ge=1, le=16, description="places along each side of the image")
     model: str | None = Field(None, description="causal language model of surprisal: as `source` of text")
     revision: str | None = Field(None, description="hub revision of that model")

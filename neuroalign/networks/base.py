@@ -52,6 +52,8 @@ class OpenNetwork(Protocol[W]):
     places : tuple of arrays (n_tokens, n_axes)
         Where the tokens of every kept layer lie, such as (x, y) in shares of the image; empty where
         the network keeps no single tokens.
+    token_units : tuple of int
+        Number of units of a token of every kept layer, as many as there are `places`.
     provenance : dict
         Where the network comes from and how it is read: plain JSON values.
     """
@@ -61,6 +63,7 @@ class OpenNetwork(Protocol[W]):
     units: tuple[int, ...]
     kept: tuple[int, ...]
     places: tuple[np.ndarray, ...]
+    token_units: tuple[int, ...]
     provenance: dict[str, Any]
 
     def check_items(self, items: pd.DataFrame) -> None:

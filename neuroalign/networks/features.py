@@ -77,6 +77,7 @@ class OwnFeatures:
         self.depth = (0.0,)
         self.units: tuple[int, ...] = (int(self.array.shape[1]),)
         self.places: tuple[np.ndarray, ...] = ()
+        self.token_units: tuple[int, ...] = ()
         self.provenance: dict[str, Any] = {
             "source": settings.named,
             "content_sha256": _content(Path(settings.path)),

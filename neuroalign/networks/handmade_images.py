@@ -21,8 +21,8 @@ from neuroalign.stimuli.media import check_image, read_image
 class HandmadeImages:
     """Feature sets of images; see `base.OpenNetwork` for what it offers.
 
-    Where tokens are kept, a layer is the features of the image as a whole and its tokens are those of every
-    place. Where none are kept, the layer of the Gabor pyramid is that of all places, one after the other.
+    The layer of the Gabor pyramid is that of all places, one after the other; other layers are of the image
+    as a whole. Tokens are the features of every place.
 
     Parameters
     ----------
@@ -37,9 +37,11 @@ class HandmadeImages:
         self.kept = kept_layers(settings.layers, self.layers)
         where = places(settings.grid)
         self.units = tuple(
-            FEATURES[name].channels * (len(where) if self._is_spread(name) else 1) for name in self.layers
+            FEATURES[name].channels * (len(where) if FEATURES[name].spread else 1) for name in self.layers
         )
         self.places = tuple(where for _ in self.kept) if settings.tokens else ()
+        channels = (FEATURES[self.layers[index]].channels for index in self.kept)
+        self.token_units = tuple(channels) if settings.tokens else ()
         self.provenance: dict[str, Any] = {
             "source": settings.named,
             "grid": settings.grid,
@@ -47,9 +49,6 @@ class HandmadeImages:
             "dtype": settings.dtype,
             "versions": {"pillow": importlib.metadata.version("pillow")},
         }
-
-    def _is_spread(self, name: str) -> bool:
-        return FEATURES[name].spread and not self.settings.tokens
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if an item is not an image, or the image is not there."""
@@ -83,7 +82,7 @@ class HandmadeImages:
             for place, layer in enumerate(self.kept):
                 name = self.layers[layer]
                 grid, mean = FEATURES[name].compute(pixels, self.settings.grid)
-                whole[place].append(grid.ravel() if self._is_spread(name) else mean)
+                whole[place].append(grid.ravel() if FEATURES[name].spread else mean)
                 if self.settings.tokens:
                     local[place].append(grid.reshape(-1, grid.shape[2]))
             if advance is not None:

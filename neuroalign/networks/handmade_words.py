@@ -44,6 +44,7 @@ class HandmadeWords:
         self.kept = kept_layers(settings.layers, self.layers)
         self.units = (1,) * len(self.layers)
         self.places: tuple[np.ndarray, ...] = ()
+        self.token_units: tuple[int, ...] = ()
         self.surprise = Surprise(settings) if settings.model is not None else None
         self.provenance: dict[str, Any] = {
             "source": settings.named,

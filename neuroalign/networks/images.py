@@ -71,6 +71,7 @@ class ImageNetwork:
         self.units = tuple(pooled_units(settings, layout) for layout in model.layouts)
         kept = [model.layouts[index] for index in self.kept]
         self.places = tuple(layout.places for layout in kept) if settings.tokens else ()
+        self.token_units = tuple(layout.units for layout in kept) if settings.tokens else ()
         self.provenance: dict[str, Any] = {
             **model.provenance,
             "pooling": settings.pooling,
@@ -113,8 +114,8 @@ class ImageNetwork:
         kind, count = np.dtype(self.model.dtype), len(windows)
         found = [np.empty((count, self.units[index]), kind) for index in self.kept]
         found += [
-            np.empty((count, len(places), self.model.layouts[index].units), kind)
-            for index, places in zip(self.kept, self.places, strict=bool(self.places))
+            np.empty((count, len(places), units), kind)
+            for places, units in zip(self.places, self.token_units, strict=True)
         ]
         for start in range(0, count, self.settings.batch):
             rows = slice(start, min(start + self.settings.batch, count))

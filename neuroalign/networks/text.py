@@ -128,6 +128,7 @@ class TextNetwork:
         self.units = model.units
         self.kept = model.kept
         self.places: tuple[np.ndarray, ...] = ()
+        self.token_units: tuple[int, ...] = ()
         limits = [tokenizer.model_max_length, model.max_tokens or _NO_LIMIT]
         self.max_tokens = min(limits) if min(limits) < _NO_LIMIT else None
         vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12]

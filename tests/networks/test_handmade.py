@@ -133,8 +133,9 @@ def test_places_are_tokens_where_they_are_asked_for(images, tmp_path):
     assert places.has_tokens
     channels = len(CYCLES) * ORIENTATIONS
     assert whole.read(1).shape == (4, 16 * channels)
-    assert places.read(1).shape == (4, channels)
     tokens, where = places.tokens(1)
+    assert tokens.shape == (4, 16, channels)
+    np.testing.assert_array_equal(places.read(1), whole.read(1))
     np.testing.assert_array_equal(np.asarray(tokens).reshape(4, -1), whole.read(1))
     np.testing.assert_allclose(where[:5], [[0.125, 0.125], [0.375, 0.125], [0.625, 0.125], [0.875, 0.125],
                                            [0.125, 0.375]])  # fmt: skip

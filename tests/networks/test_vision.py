@@ -167,6 +167,19 @@ def test_places_are_centres_of_patches(image_models, image_items, tmp_path):
     np.testing.assert_allclose(network.places[0][4], [0.125, 0.375])
 
 
+def test_single_patches_stand_beside_what_is_projected(image_models, pictures, tmp_path):
+    settings = Vision(source=image_models("vit"), pooling="flatten", projection=40, tokens=True, device="cpu")
+    activations.extract(settings, "net", pictures, tmp_path / "net.zarr")
+    found = open_activations(tmp_path / "net.zarr")
+    apart = [
+        run(opened(image_models("vit"), **one), pictures)
+        for one in ({"pooling": "flatten", "projection": 40}, {"tokens": True})
+    ]
+    for layer in range(len(found.layers)):
+        np.testing.assert_array_equal(found.read(layer), apart[0][layer])
+        np.testing.assert_array_equal(np.asarray(found.tokens(layer)[0]), apart[1][len(found.layers) + layer])
+
+
 def test_equal_images_are_equal_windows(image_models, pictures):
     network = opened(image_models("vit"))
     digests = [window.digest for window in network.windows(pictures)]
@@ -273,8 +286,6 @@ def test_what_a_layer_does_not_have(image_models):
             opened(image_models(kind), pooling="class")
     with pytest.raises(NetworkError, match=r"no layer 'layers\.7': did you mean 'layers\."):
         opened(image_models("vit"), layers=("layers.7",))
-    with pytest.raises(ValueError, match="tokens: true keeps the units"):
-        Vision(source="x", tokens=True, pooling="flatten")
 
 
 def test_weights_of_another_network(image_models, tmp_path):
