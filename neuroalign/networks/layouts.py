@@ -80,12 +80,20 @@ class Layout:
         return self.tokens(answer)[:, self.special :]
 
 
+def units_last(module: torch.nn.Module) -> bool:
+    """Whether a module works on the last axis, so that a feature map of its has its units there."""
+    if type(module) in (torch.nn.Linear, torch.nn.LayerNorm):
+        return True
+    # ConvNeXt's norm says so itself; other norms made for feature maps keep the units first.
+    return bool(getattr(module, "data_format", "") == "channels_last")
+
+
 def layout_of(
     shape: Sequence[int],
     images: int,
     patches: tuple[int, int] | None,
     square: bool,
-    units_last: bool = False,
+    last: bool = False,
 ) -> Layout | None:
     """Recognise the layout of an array; None where it is not one value per image and unit.
 
@@ -98,8 +106,8 @@ def layout_of(
         Rows and columns into which the network first cuts an image.
     square : bool
         Images are square, and so are the maps.
-    units_last : bool
-        What to believe of a feature map whose shape does not tell where its units are.
+    last : bool
+        Units stand last: what to believe of a feature map whose shape does not tell where its units are.
     """
     if len(shape) < 2 or len(shape) > 4 or shape[0] != images:
         return None
@@ -110,8 +118,8 @@ def layout_of(
     _, first, second, third = shape
     # The two equal axes of a map are its space; units and space may be of one size, too.
     if square and (first == second) != (second == third):
-        units_last = first == second
-    if units_last:
+        last = first == second
+    if last:
         return Layout("map_last", third, 0, (first, second))
     return Layout("map", first, 0, (second, third))
 

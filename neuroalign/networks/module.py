@@ -22,7 +22,7 @@ from neuroalign.networks.base import Layer, relative_depth
 from neuroalign.networks.choosing import Offer, depth_of
 from neuroalign.networks.devices import compute_dtype, find_device
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
-from neuroalign.networks.layouts import Layout, first_grid, layout_of
+from neuroalign.networks.layouts import Layout, first_grid, layout_of, units_last
 from neuroalign.networks.own_module import build, code_facts, read_weights
 from neuroalign.networks.probe import Probe, probe
 from neuroalign.networks.taps import Tap
@@ -181,9 +181,8 @@ class _Described:
             ) from None
 
     def _layout(self, path: str, patches: tuple[int, int] | None) -> Layout | None:
-        module = self.model.get_submodule(path)
-        last = isinstance(module, torch.nn.Linear | torch.nn.LayerNorm)
-        return layout_of(self.seen.outputs[path], _SHOWN, patches, square=True, units_last=last)
+        last = units_last(self.model.get_submodule(path))
+        return layout_of(self.seen.outputs[path], _SHOWN, patches, square=True, last=last)
 
     def _spine(self) -> list[str]:
         def offered(path: str) -> bool:

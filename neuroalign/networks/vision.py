@@ -22,7 +22,7 @@ from neuroalign.network_settings import Vision
 from neuroalign.networks.base import Layer
 from neuroalign.networks.choosing import Offer
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
-from neuroalign.networks.layouts import Layout, first_grid, layout_of
+from neuroalign.networks.layouts import Layout, first_grid, layout_of, units_last
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.probe import Probe, block_paths, probe
 from neuroalign.networks.sources import locate
@@ -229,7 +229,7 @@ class _Described:
         else:
             shape = (self.seen.outputs if tap.side == "output" else self.seen.inputs)[tap.path]
             shape = (*shape[:-1], shape[-1] // tap.part[1])
-            last = isinstance(self.part.get_submodule(tap.path), torch.nn.Linear | torch.nn.LayerNorm)
+            last = units_last(self.part.get_submodule(tap.path))
         layout = layout_of(shape, _BLANK, self.patches, self.size[0] == self.size[1], last)
         if layout is None:
             raise NetworkError(
