@@ -205,11 +205,15 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     made_from = fingerprint(study, "fit", _fitted_from(study, people, network), name)
     owner = people[0] if len(people) == 1 else "together"
     place = _path(study, layout.SCORES, subject=owner, network=network, encoder=name)
+    samples = {subject: _samples(study, subject) for subject in people}
+    settings = study.cross_attention.asking(
+        sum(int(responses["valid"].sum()) for responses, _ in samples.values())
+    )
     found = evaluate_attention(
-        {subject: _samples(study, subject) for subject in people},
+        samples,
         arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
         study.design,
-        FoldAttention(study.cross_attention, study.ridge.alphas.values(), study.seed),
+        FoldAttention(settings, study.ridge.alphas.values(), study.seed),
         partial=place.with_suffix(".partial"),
         fingerprint=made_from,
         beside=_beside(study),

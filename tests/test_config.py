@@ -370,3 +370,10 @@ def test_trials_are_held_out_by_item_and_have_no_word_rate() -> None:
 )
 def test_what_does_not_go_with_the_samples_is_refused(raw: object, said: str) -> None:
     assert said in message(raw)
+
+
+def test_many_targets_ask_by_prototypes_where_it_is_left_open() -> None:
+    given = configfile.parse(changed(encoders=["ridge", "cross_attention"])).cross_attention
+    assert [given.asking(n).queries for n in (6, 299, 300)] == ["voxel", "voxel", "prototype"]
+    chosen = given.model_copy(update={"queries": "voxel"})
+    assert chosen.asking(10_000).queries == "voxel"

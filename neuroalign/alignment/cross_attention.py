@@ -62,6 +62,7 @@ class FoldAttention:
     Attributes
     ----------
     settings : config.CrossAttention
+        With it decided who asks.
     alphas : sequence of float
         Penalties of the nuisance features.
     seed : int
@@ -82,7 +83,7 @@ class FoldAttention:
         """The encoder, not fitted yet."""
         given = self.settings
         return CrossAttentionEncoder(
-            queries=given.queries,
+            queries="prototype" if given.queries == "prototype" else "voxel",
             width=given.width,
             embedding=given.embedding,
             steps=given.steps,

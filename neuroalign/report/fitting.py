@@ -44,7 +44,7 @@ def fitting(evidence: Evidence) -> list[str]:
             "held-out fold."
         )
     if "cross_attention" in study.encoders:
-        out += _attention(study)
+        out += _attention(evidence)
     if "stack" in study.encoders:
         out += _stacked()
     return [
@@ -61,15 +61,17 @@ LINEAR = {
 """Encoders that score every layer by itself: what they are called, and whose they are."""
 
 
-def _attention(study: Study) -> list[str]:
+def _attention(evidence: Evidence) -> list[str]:
     """What attends to what, how it is learned, and when that stops."""
+    study = evidence.study
     given = study.cross_attention
+    asking = {str(d.attrs["queries"]) for d in evidence.summaries.values() if "queries" in d.attrs}
     layers = "all layers" if given.layers == "all" else f"the layers {', '.join(given.layers)}"
     owners = "of all subjects shared one network" if given.universal else "of a subject shared one network"
     asked = {
         "voxel": "a learned embedding of every target asks",
         "prototype": "prototypes that all targets share ask, and every target mixes what they are answered",
-    }[given.queries]
+    }["prototype" if "prototype" in asking else "voxel"]
     first = ""
     if study.design.nuisance.asked:
         first = (
