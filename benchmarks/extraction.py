@@ -31,13 +31,13 @@ from shown import BATCH, WAYS, Shown, Way, draw, make, open_shown
 WANTED = 1.15
 """Times the bare pass, at most."""
 
-BATCHES = 3
+BATCHES = 2
 """Shown when memory is measured: what grows with the items is told from what grows with a batch."""
 
 Side = Callable[[Shown], Any]
 TIMES = (
     "network and what is kept", "threads", "bare ms", "ours × bare", "CPU time × bare", "hooks × bare",
-    "wanted ×", "files → store ÷ files → bare",
+    "their CPU time × bare", "wanted ×", "files → store ÷ files → bare, CPU time",
 )  # fmt: skip
 SPACES = (
     "network and what is kept", "bare MB", "one batch of taps MB", "ours MB", "of it results MB",
@@ -47,12 +47,14 @@ SPACES = (
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds for an item of the bare pass, and ratios to it; `stored` is of images alone."""
+    """Seconds for an item of the bare pass, and ratios to it: of seconds, and of CPU time.
+
+    `stored`, of CPU time, is of images alone.
+    """
 
     bare: float
-    ours: float
-    ours_cpu: float
-    hooks: float
+    ours: tuple[float, float]
+    hooks: tuple[float, float]
     stored: float | None
 
 
@@ -155,14 +157,14 @@ def timed(way: Way, folder: Path, threads: int, rounds: int) -> Times:
                 spent_here = time.perf_counter() - start, time.process_time() - cpu
                 found.setdefault(side, []).append(spent_here)
 
-    def ratio(side: str, to: str = "bare", clock: int = 0) -> float:
-        return statistics.median(
-            one[clock] / other[clock] for one, other in zip(found[side], found[to], strict=True)
-        )
+    def ratio(side: str, to: str = "bare") -> tuple[float, float]:
+        pairs = list(zip(found[side], found[to], strict=True))
+        wall, cpu = (statistics.median(one[clock] / other[clock] for one, other in pairs) for clock in (0, 1))
+        return wall, cpu
 
     per_item = statistics.median(wall for wall, _ in found["bare"]) / BATCH
-    stored = ratio("store", "files") if "store" in found else None
-    return Times(per_item, ratio("ours"), ratio("ours", clock=1), ratio("hooks"), stored)
+    stored = ratio("store", "files")[1] if "store" in found else None
+    return Times(per_item, ratio("ours"), ratio("hooks"), stored)
 
 
 def spent(way: Way, side: str, folder: Path) -> tuple[float, float]:
@@ -191,8 +193,8 @@ def _time_lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
             got: Times = apart(threads, timed, way, folder, threads, arguments.rounds)
             stored = "" if got.stored is None else f"{got.stored:.2f}"
             yield (
-                f"| {way.name} | {threads} | {1000 * got.bare:.3g} | {got.ours:.2f} | {got.ours_cpu:.2f} | "
-                f"{got.hooks:.2f} | {WANTED} | {stored} |"
+                f"| {way.name} | {threads} | {1000 * got.bare:.3g} | {got.ours[0]:.2f} | {got.ours[1]:.2f} | "
+                f"{got.hooks[0]:.2f} | {got.hooks[1]:.2f} | {WANTED} | {stored} |"
             )
 
 
@@ -217,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5, help="turns that each side takes")
+    parser.add_argument("--only", choices=("times", "memory"), help="one of the tables")
     parser.add_argument("--quick", action="store_true", help="tiny networks")
     arguments = parser.parse_args()
     print(f"Load of the machine before: {os.getloadavg()[0]:.1f}; {os.cpu_count()} cores\n", flush=True)
@@ -224,11 +227,13 @@ def main() -> None:
         folder = Path(name)
         make(folder, arguments.quick)
         draw(folder, BATCHES * BATCH)
-        for line in _time_lines(folder, arguments):
-            print(line, flush=True)
-        print(flush=True)
-        for line in _space_lines(folder):
-            print(line, flush=True)
+        if arguments.only != "memory":
+            for line in _time_lines(folder, arguments):
+                print(line, flush=True)
+            print(flush=True)
+        if arguments.only != "times":
+            for line in _space_lines(folder):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":
