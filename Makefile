@@ -1,7 +1,8 @@
 # make demo    install, run the demonstration, say where its report is
+# make demo-images   the same for images: config/examples/images.yaml
 # make test    install with the tools for development, run the tests
 # make lint    formatting, types, import contract, workflow
-# make clean   remove what these made (results/demo too)
+# make clean   remove what these made (results/demo, results/images too)
 #
 # PIP_ARGS reaches every pip install. On Linux without a GPU this saves some gigabytes:
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -14,11 +15,12 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 REPORT := $(CURDIR)/results/demo/report/index.html
+IMAGES_REPORT := $(CURDIR)/results/images/report/index.html
 export PATH := $(BIN):$(PATH)
 INSTALLED := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format schema clean help
+.PHONY: demo demo-images test lint format schema clean help
 
 demo: $(VENV)/demo.stamp
 	snakemake --cores $(CORES)
@@ -26,6 +28,13 @@ demo: $(VENV)/demo.stamp
 	@echo "The report of the demonstration:"
 	@echo "  $(REPORT)"
 	@echo "  file://$(REPORT)"
+
+demo-images: $(VENV)/demo.stamp
+	snakemake --cores $(CORES) --configfile config/examples/images.yaml
+	@echo
+	@echo "The report of the demonstration with images:"
+	@echo "  $(IMAGES_REPORT)"
+	@echo "  file://$(IMAGES_REPORT)"
 
 test: $(VENV)/dev.stamp
 	python -m pytest $(PYTEST_ARGS)
@@ -48,10 +57,10 @@ schema: $(VENV)/dev.stamp
 	neuroalign schema > workflow/schemas/config.schema.json
 
 clean:
-	rm -rf $(VENV) results/demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) results/demo results/images build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
