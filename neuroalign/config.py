@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from neuroalign.any_network import AnyNetwork
 from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
-from neuroalign.network_settings import AnyNetwork, Network, expanded
+from neuroalign.network_settings import Network, expanded
 from neuroalign.response_settings import TABLED_KINDS, Responses, of_trials
 from neuroalign.section import Section
 from neuroalign.simulation_settings import AnySimulation, Simulate

@@ -1,15 +1,15 @@
-"""What a config may say of a network: one section for every family, chosen by `family`.
+"""What a config may say of networks that are shown words or images: a section for every family.
 
-A family is a module below `networks`; `networks.families` knows which.
+Those of sound and video are in `media_settings`; `any_network` chooses among all of them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from neuroalign.section import Section
 
@@ -348,28 +348,3 @@ class Module(Images, Weighted):
             f"weights), and the activations of {layers} layers, {self.pooled}, were read with forward hooks "
             f"and stored as {self.dtype}."
         )
-
-
-FAMILIES: dict[str, type[Network]] = {
-    "text": Text,
-    "vision": Vision,
-    "module": Module,
-    "handmade": Handmade,
-    "features": Features,
-}
-"""The section of every family, by its name."""
-
-
-def _family(raw: Any) -> str:
-    return str(raw.get("family", "text") if isinstance(raw, dict) else getattr(raw, "family", "text"))
-
-
-AnyNetwork = Annotated[
-    Annotated[Text, Tag("text")]
-    | Annotated[Vision, Tag("vision")]
-    | Annotated[Module, Tag("module")]
-    | Annotated[Handmade, Tag("handmade")]
-    | Annotated[Features, Tag("features")],
-    Discriminator(_family),
-]
-"""A network of any family."""

@@ -18,6 +18,9 @@ from neuroalign.network_settings import Pretrained
 from neuroalign.networks.devices import compute_dtype, find_device
 from neuroalign.networks.sources import Located, weights_digest
 
+_UNUSED = ("pooler", "masked_spec_embed")
+"""Parameters that no layer is made of: a head, and what hides sound while a network is trained."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -134,7 +137,11 @@ class Saved:
         )
         # A pooler or an unused decoder may be absent; what the layers are made of may not.
         prefix = prefix_of(model, self.part(model))
-        missing = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]
+        missing = [
+            key
+            for key in report["missing_keys"]
+            if key.startswith(prefix) and not any(name in key for name in _UNUSED)
+        ]
         if missing:
             raise NetworkError(
                 f"source '{self.source}': the weights lack {len(missing)} parameters, such as "
