@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroalign.network_settings import Pretrained, Tapped
+from neuroalign.network_settings import Pooled, Pretrained, Tapped
 
 
 class Audio(Tapped, Pretrained):
@@ -34,7 +34,7 @@ class Audio(Tapped, Pretrained):
         )
 
 
-class Video(Tapped, Pretrained):
+class Video(Pooled, Tapped, Pretrained):
     """A network of Hugging Face that watches clips of a fixed number of frames."""
 
     family: Literal["video"] = "video"
@@ -49,7 +49,7 @@ class Video(Tapped, Pretrained):
     def facts(self) -> tuple[str, ...]:
         """The context."""
         seen = [f"context {self.context_s:g} s"] if self.context_s else []
-        return (*seen, *([self.tapped] if self.tapped else []))
+        return (self.pooled, *seen, *([self.tapped] if self.tapped else []))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Clips that end with a step."""
@@ -58,6 +58,6 @@ class Video(Tapped, Pretrained):
         return (
             f"Of every step, frames spread evenly over {span} were shown to the network {name} "
             f"({self.origin}), prepared as its own image processor says, and the activations of {layers} "
-            f"layers{read}, averaged over patches and time, were read with transformers "
+            f"layers{read}, {self.pooled}, were read with transformers "
             f"(Wolf 2020) and stored as {self.dtype}."
         )

@@ -138,8 +138,8 @@ class Text(Tapped, Pretrained):
         )
 
 
-class Images(Section):
-    """How images are shown, and what is kept of what a layer answers."""
+class Pooled(Section):
+    """What is kept of what a layer answers for pictures, and how many are shown at once."""
 
     pooling: Literal["mean", "class", "flatten"] = Field(
         "mean", description="mean over patches, the class token, or everything, randomly projected"
@@ -149,7 +149,7 @@ class Images(Section):
     batch: int = Field(32, ge=1, description="images per forward pass")
 
     @model_validator(mode="after")
-    def _tokens_have_the_units_of_the_layer(self) -> Images:
+    def _tokens_have_the_units_of_the_layer(self) -> Pooled:
         if self.tokens and self.pooling == "flatten":
             raise ValueError(
                 "tokens: true keeps the units of a layer, which pooling: flatten mixes; set pooling: mean"
@@ -164,6 +164,12 @@ class Images(Section):
             "class": "taken at the class token",
             "flatten": f"projected at random to {self.projection} dimensions",
         }[self.pooling] + (" and at single patches" if self.tokens else "")
+
+
+class Images(Pooled):
+    """How images are shown, one by one."""
+
+    frames: int = Field(4, ge=1, description="of video: pictures of a step that are shown and averaged")
 
 
 class Vision(Images, Tapped, Pretrained):
