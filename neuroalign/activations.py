@@ -33,7 +33,7 @@ ITEMS_PER_CHUNK = 512
 CHUNK_BYTES = 256 * 2**20
 """Most bytes of a chunk, all layers together; very wide networks get fewer items per chunk."""
 
-NOUNS = {"text": "word"}
+NOUNS = {"text": "word", "audio": "clip", "video": "clip"}
 """What an item of a modality is called, where that is not the modality itself."""
 
 _log = logging.getLogger("neuroalign")

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from neuroalign.any_network import AnyNetwork
 from neuroalign.errors import ConfigError, choices
 from neuroalign.layout import NUISANCE
-from neuroalign.network_settings import AnyNetwork, Network, expanded
-from neuroalign.response_settings import Responses, of_trials
+from neuroalign.network_settings import Network, expanded
+from neuroalign.response_settings import TABLED_KINDS, Responses, of_trials
 from neuroalign.section import Section
 from neuroalign.simulation_settings import AnySimulation, Simulate
 
@@ -61,7 +62,9 @@ class Dataset(Section):
 class StimulusSource(Section):
     """Where the stimuli and their times come from."""
 
-    modality: Literal["text", "image"] = Field("text", description="what was shown: words or images")
+    modality: Literal["text", "image", "audio", "video"] = Field(
+        "text", description="what was shown: words, images, or files of sound or video"
+    )
     source: Literal["events", "textgrid", "table"] = Field(
         "events", description="BIDS events.tsv, a Praat TextGrid, or a TSV with onset and word"
     )
@@ -72,10 +75,14 @@ class StimulusSource(Section):
     )
     column: str | None = Field(
         None,
-        description="column that holds the word, or the file of the image; word and stim_file by default",
+        description="column that holds the word, or the file of the image, sound or video; word and "
+        "stim_file by default",
     )
     root: str = Field(
-        "stimuli", description="folder of the images that the column names, relative to the dataset"
+        "stimuli", description="folder of the files that the column names, relative to the dataset"
+    )
+    step_s: Annotated[float, Field(gt=0)] | Literal["whole"] = Field(
+        0.5, description="seconds of the steps that a file of sound or video is cut into; whole: one item"
     )
     tier: str = Field("word", description="TextGrid tier that holds the words")
     offset_s: float = Field(0.0, description="stimulus time of the first volume, subtracted from onsets")
@@ -90,19 +97,24 @@ class StimulusSource(Section):
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
             raise ValueError("'path' goes with source textgrid or table, and only with those")
-        if self.modality == "image" and self.source == "textgrid":
-            raise ValueError("a TextGrid holds words, no images; set source: events, or modality: text")
+        if self.modality != "text" and self.source == "textgrid":
+            raise ValueError("a TextGrid holds words, no files; set source: events, or modality: text")
         return self
 
     @property
     def named(self) -> str:
         """The column that holds the stimulus."""
-        return self.column or {"text": "word", "image": "stim_file"}[self.modality]
+        return self.column or ("word" if self.modality == "text" else "stim_file")
 
     @property
     def noun(self) -> str:
         """What a stimulus is called."""
-        return {"text": "word", "image": "image"}[self.modality]
+        return {"text": "word", "image": "image", "audio": "sound", "video": "video"}[self.modality]
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether stimuli are files that are cut along time."""
+        return self.modality in ("audio", "video")
 
 
 class Nuisance(Section):
@@ -313,6 +325,37 @@ class Study(Section):
             given = {"folds": {"by": "item", **folds}, "nuisance": {"word_rate": False, **nuisance}}
             return {**raw, "design": {**design, **given}}
         return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_are_no_words(cls, raw: Any) -> Any:
+        """Sound and video have no word rate, and are shown whole in a trial, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("stimuli"), dict):
+            return raw
+        stimuli, design = raw["stimuli"], raw.get("design", {})
+        if stimuli.get("modality") not in ("audio", "video") or not isinstance(design, dict):
+            return raw
+        if isinstance(raw.get("responses"), dict) and of_trials(raw["responses"]):
+            return {**raw, "stimuli": {"step_s": "whole", **stimuli}}
+        nuisance = design.get("nuisance", {})
+        if not isinstance(nuisance, dict):
+            return raw
+        return {**raw, "design": {**design, "nuisance": {"word_rate": False, **nuisance}}}
+
+    @model_validator(mode="after")
+    def _trials_show_whole_files(self) -> Study:
+        stimuli, trials = self.stimuli, self.responses.samples == "trials"
+        if stimuli.has_steps and self.responses.kind in TABLED_KINDS:
+            raise ValueError(
+                f"stimuli.modality is {stimuli.modality}, but responses.kind {self.responses.kind} lists "
+                "images or words; choose a kind whose stimuli are read from events.tsv"
+            )
+        if stimuli.has_steps and trials and stimuli.step_s != "whole":
+            raise ValueError(
+                f"stimuli.step_s is {stimuli.step_s:g}, but responses.samples is trials: a trial is a "
+                "response to a whole file; set step_s: whole, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _design_fits_the_samples(self) -> Study:

@@ -13,9 +13,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from neuroalign.any_network import FAMILIES
 from neuroalign.config import Study
 from neuroalign.errors import ConfigError, choices
-from neuroalign.network_settings import FAMILIES
 from neuroalign.section import Section
 from neuroalign.simulation_settings import SIMULATIONS
 

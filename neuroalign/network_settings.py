@@ -1,15 +1,15 @@
-"""What a config may say of a network: one section for every family, chosen by `family`.
+"""What a config may say of networks that are shown words or images: a section for every family.
 
-A family is a module below `networks`; `networks.families` knows which.
+Those of sound and video are in `media_settings`; `any_network` chooses among all of them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from neuroalign.section import Section
 
@@ -148,8 +148,8 @@ class Text(Tapped, Pretrained):
         )
 
 
-class Images(Section):
-    """How images are shown, and what is kept of what a layer answers."""
+class Pooled(Section):
+    """What is kept of what a layer answers for pictures, and how many are shown at once."""
 
     pooling: Literal["mean", "class", "flatten"] = Field(
         "mean", description="mean over patches, the class token, or everything, randomly projected"
@@ -166,6 +166,12 @@ class Images(Section):
             "class": "taken at the class token",
             "flatten": f"projected at random (Li 2006) to {self.projection} dimensions",
         }[self.pooling] + (" and at single patches" if self.tokens else "")
+
+
+class Images(Pooled):
+    """How images are shown, one by one."""
+
+    frames: int = Field(4, ge=1, description="of video: pictures of a step that are shown and averaged")
 
 
 class Vision(Images, Tapped, Pretrained):
@@ -190,6 +196,18 @@ class Vision(Images, Tapped, Pretrained):
 
 IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
 TEXT_FEATURES = ("word_length", "surprisal")
+FEATURES_OF = {
+    "text": TEXT_FEATURES,
+    "image": IMAGE_FEATURES,
+    "audio": ("envelope", "mel"),
+    "video": ("motion",),
+}
+"""Handmade features by what they are features of."""
+
+
+HandmadeFeature = Literal[
+    "luminance", "contrast", "colour", "gabor", "word_length", "surprisal", "envelope", "mel", "motion"
+]
 
 
 class Handmade(Network):
@@ -197,11 +215,12 @@ class Handmade(Network):
 
     family: Literal["handmade"] = "handmade"
     features: Annotated[
-        tuple[Literal["luminance", "contrast", "colour", "gabor", "word_length", "surprisal"], ...],
-        Field(min_length=1, description="sets of features, all of images or all of words"),
+        tuple[HandmadeFeature, ...],
+        Field(min_length=1, description="sets of features, all of images, of words, of sound or of video"),
     ]
     tokens: bool = Field(False, description="also keep the features of every place, for cross-attention")
     grid: int = Field(8, ge=1, le=16, description="places along each side of the image")
+    bands: int = Field(32, ge=1, le=128, description="bands of the mel spectrogram")
     model: str | None = Field(None, description="causal language model of surprisal: as `source` of text")
     revision: str | None = Field(None, description="hub revision of that model")
     context: int = Field(32, ge=0, description="words that surprisal takes into account")
@@ -211,13 +230,13 @@ class Handmade(Network):
     def _one_modality(self) -> Handmade:
         if len(set(self.features)) < len(self.features):
             raise ValueError("'features' names one twice; name each once")
-        if self.of_words and not set(self.features) <= set(TEXT_FEATURES):
-            raise ValueError(
-                f"'features' mixes those of words ({', '.join(TEXT_FEATURES)}) with those of images "
-                f"({', '.join(IMAGE_FEATURES)}); make two networks of them"
-            )
-        if self.of_words and self.tokens:
-            raise ValueError("'tokens' goes with features of images; a word has no places")
+        mixed = [name for name, known in FEATURES_OF.items() if set(known) & set(self.features)]
+        if len(mixed) > 1:
+            those = " with those of ".join(f"{name} ({', '.join(FEATURES_OF[name])})" for name in mixed)
+            raise ValueError(f"'features' mixes those of {those}; make two networks of them")
+        if self.of != "image" and self.tokens:
+            what = "a word" if self.of_words else "a step of time"
+            raise ValueError(f"'tokens' goes with features of images; {what} has no places")
         if ("surprisal" in self.features) != (self.model is not None):
             raise ValueError("'model' goes with the feature surprisal, and only with that; name both or none")
         if self.model is None and self.revision is not None:
@@ -225,9 +244,14 @@ class Handmade(Network):
         return self
 
     @property
+    def of(self) -> str:
+        """What the features are features of: a modality."""
+        return next(name for name, known in FEATURES_OF.items() if self.features[0] in known)
+
+    @property
     def of_words(self) -> bool:
-        """Whether the features are those of words, not of images."""
-        return bool(set(self.features) & set(TEXT_FEATURES))
+        """Whether the features are those of words."""
+        return self.of == "text"
 
     @property
     def named(self) -> str:
@@ -239,7 +263,9 @@ class Handmade(Network):
         """The model behind surprisal, or the places in the image."""
         if self.model is not None:
             return (f"surprisal by {self.model}", f"context {self.context} words")
-        return () if self.of_words else (f"{self.grid} × {self.grid} places",)
+        if "mel" in self.features:
+            return (f"{self.bands} mel bands",)
+        return (f"{self.grid} × {self.grid} places",) if self.of == "image" else ()
 
     def described(self, name: str, layers: int, within: str) -> str:
         """The features and what they were computed from."""
@@ -251,6 +277,9 @@ class Handmade(Network):
                 else ""
             )
             return f"The handmade features {name} of every word are its {what}{surprisal}."
+        if self.of != "image":
+            bands = f" ({self.bands} bands)" if "mel" in self.features else ""
+            return f"The handmade features {name} of every step are its {what}{bands}."
         where = f" at {self.grid} × {self.grid} places" if self.tokens or "gabor" in self.features else ""
         return f"The handmade features {name} of every image are its {what}{where}."
 
@@ -350,28 +379,3 @@ class Module(Images, Weighted):
             f"weights), and the activations of {layers} layers, {self.pooled}, were read with forward hooks "
             f"and stored as {self.dtype}."
         )
-
-
-FAMILIES: dict[str, type[Network]] = {
-    "text": Text,
-    "vision": Vision,
-    "module": Module,
-    "handmade": Handmade,
-    "features": Features,
-}
-"""The section of every family, by its name."""
-
-
-def _family(raw: Any) -> str:
-    return str(raw.get("family", "text") if isinstance(raw, dict) else getattr(raw, "family", "text"))
-
-
-AnyNetwork = Annotated[
-    Annotated[Text, Tag("text")]
-    | Annotated[Vision, Tag("vision")]
-    | Annotated[Module, Tag("module")]
-    | Annotated[Handmade, Tag("handmade")]
-    | Annotated[Features, Tag("features")],
-    Discriminator(_family),
-]
-"""A network of any family."""

@@ -90,6 +90,7 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign.stimuli.events import read_stimuli
     from neuroalign.stimuli.listed import listed_stimuli
     from neuroalign.stimuli.media import check_image
+    from neuroalign.stimuli.recorded import check_recorded
 
     data = study.dataset
     table = _attempt(problems, lambda: bids.index_study(study))
@@ -104,7 +105,8 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
         """Items and events, from headers."""
         if study.responses.kind in TABLED_KINDS:
             return listed_stimuli(trials_of_all(study), data.task, check_image)
-        return read_stimuli(table, data, asked, study.subjects(), check_image)
+        seen = check_recorded if asked.has_steps else check_image
+        return read_stimuli(table, data, asked, study.subjects(), seen)
 
     stimuli = _attempt(problems, look)
     shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +127,48 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def write_wav():
+    """Write a waveform (sample,) or (sample, channel) from −1 to 1 as a WAV file of 16 bits."""
+
+    def write(path: Path, waveform: np.ndarray, rate: int = 16000) -> str:
+        samples = np.round(np.atleast_2d(waveform.T).T * 32767).astype("<i2")
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(samples.shape[1])
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(samples.tobytes())
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_video():
+    """Write pictures (frame, height, width, 3) as a film, perhaps with sound (sample,) at 16 kHz."""
+
+    def write(
+        path: Path, frames: np.ndarray, rate: int = 10, codec: str = "mpeg4", sound: np.ndarray | None = None
+    ) -> str:
+        import av
+
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream(codec, rate=rate, options={"g": "8"})
+            stream.bit_rate = 4_000_000
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            heard = None if sound is None else file.add_stream("pcm_s16le", rate=16000, layout="mono")
+            for picture in frames:
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(stream.encode(None))
+            if heard is not None:
+                whole = np.round(sound * 32767).astype(np.int16)[None]
+                piece = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+                piece.sample_rate = 16000
+                file.mux(heard.encode(piece))
+                file.mux(heard.encode(None))
+        return str(path)
+
+    return write

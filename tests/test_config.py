@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from neuroalign import config, configfile
+from neuroalign.any_network import FAMILIES
 from neuroalign.errors import ConfigError
-from neuroalign.network_settings import FAMILIES
 from neuroalign.simulation_settings import SIMULATIONS
 
 ROOT = Path(__file__).parents[1]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 MODULES = {
     "text": "neuroalign.networks.text",
     "vision": "neuroalign.networks.vision",
+    "audio": "neuroalign.networks.audio",
+    "video": "neuroalign.networks.video",
     "module": "neuroalign.networks.module",
     "handmade": "neuroalign.networks.handmade",
     "features": "neuroalign.networks.features",

@@ -90,6 +90,11 @@ class OwnFeatures:
         """Raise a DataError if a stimulus has no row, shares one with another, or its row is not finite."""
         if items.empty:
             raise DataError("items: the table is empty; features need at least one stimulus")
+        if "start_s" in items and items["uri"].duplicated().any():
+            raise DataError(
+                f"'{self.settings.named}' has a row for every file, but stimuli are steps of files; set "
+                "stimuli.step_s: whole, or leave this network out"
+            )
         found = self._find(items)
         for start in range(0, len(rows := sorted(set(found))), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuroalign.errors import DataError
-from neuroalign.network_settings import IMAGE_FEATURES, TEXT_FEATURES, Handmade
+from neuroalign.network_settings import FEATURES_OF, Handmade
 from neuroalign.networks.base import kept_layers
 from neuroalign.networks.sources import locate
 
@@ -41,6 +41,10 @@ def open_network(settings: Handmade, seed: int = 0) -> OpenNetwork[Any]:
         from neuroalign.networks.handmade_words import HandmadeWords
 
         return HandmadeWords(settings)
+    if settings.of != "image":
+        from neuroalign.networks.handmade_clips import HandmadeClips
+
+        return HandmadeClips(settings)
     from neuroalign.networks.handmade_images import HandmadeImages
 
     return HandmadeImages(settings)
@@ -48,12 +52,13 @@ def open_network(settings: Handmade, seed: int = 0) -> OpenNetwork[Any]:
 
 def check_modality(settings: Handmade, items: pd.DataFrame) -> None:
     """Raise a DataError if there is no item, or one that these features are not made for."""
-    expected, others = ("text", IMAGE_FEATURES) if settings.of_words else ("image", TEXT_FEATURES)
     if items.empty:
-        raise DataError(f"items: the table is empty; features need at least one item of '{expected}'")
-    wrong = sorted(set(items["modality"]) - {expected})
+        raise DataError(f"items: the table is empty; features need at least one item of '{settings.of}'")
+    # A film has a sound track.
+    fitting = {"audio", "video"} if settings.of == "audio" else {settings.of}
+    wrong = sorted(set(items["modality"]) - fitting)
     if wrong:
         raise DataError(
             f"items: modality '{wrong[0]}' has no {', '.join(settings.features)}, which are features of "
-            f"'{expected}'; choose others, such as {', '.join(others)}"
+            f"'{settings.of}'; choose others, such as {', '.join(FEATURES_OF[wrong[0]])}"
         )

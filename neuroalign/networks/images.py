@@ -11,13 +11,15 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Images
+from neuroalign.network_settings import Images, Pooled
 from neuroalign.networks.base import Layer
+from neuroalign.networks.films import FilmWindow, film_windows, in_order
 from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.networks.layouts import Layout
 from neuroalign.networks.projection import Projection
 from neuroalign.networks.taps import Tap, read
 from neuroalign.stimuli.media import check_image, read_image
+from neuroalign.stimuli.video import check_film, read_frames
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class ImageNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Images
+    settings : network_settings.Pooled
+        Of video, `Images` says how many frames of a step are shown.
     model : ImageModel
     seed : int
         Draws the projection.
     """
 
-    def __init__(self, settings: Images, model: ImageModel, seed: int) -> None:
+    def __init__(self, settings: Pooled, model: ImageModel, seed: int) -> None:
         self.settings, self.model = settings, model
         self.layers = tuple(tap.name for tap in model.taps)
         self.depth = tuple(tap.depth for tap in model.taps)
@@ -78,27 +81,37 @@ class ImageNetwork:
             **({"projection": settings.projection} if settings.pooling == "flatten" else {}),
             "dtype": model.dtype,
             "batch": settings.batch,
+            **({"frames": settings.frames} if isinstance(settings, Images) else {}),
         }
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or an item is no image that can be read."""
         if items.empty:
             raise DataError("items: the table is empty; a network needs at least one image")
-        other = sorted(set(items["modality"]) - {"image"})
+        other = sorted(set(items["modality"]) - {"image", "video"})
         if other:
             raise DataError(
-                f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'"
+                f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image' or "
+                "'video'"
             )
-        for uri in items["uri"].drop_duplicates():
-            check_image(uri)
+        for uri, modality in items[["uri", "modality"]].drop_duplicates().to_numpy():
+            (check_film if modality == "video" else check_image)(uri)
 
-    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
+    def windows(
+        self, items: pd.DataFrame, rows: Sequence[int] | None = None
+    ) -> Sequence[ImageWindow | FilmWindow]:
         """Show each of `rows` (all, when left out) of the items table: images of equal content are equal."""
+        if (items["modality"] == "video").any() and isinstance(self.settings, Images):
+            return film_windows(items, rows, self.settings.frames)
         return image_windows(items, rows)
 
-    def run(
-        self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None
-    ) -> list[np.ndarray]:
+    def pictures(self, window: Any) -> list[Any]:
+        """What a window shows: an image (row, column, 3), or several of a film, over which is averaged."""
+        if isinstance(window, FilmWindow):
+            return list(read_frames(window.uri, window.times_s))
+        return [read_image(window.uri)]
+
+    def run(self, windows: Sequence[Any], advance: Callable[[int], object] | None = None) -> list[np.ndarray]:
         """Activations (n_windows, n_units) of every kept layer, in the order of `windows`.
 
         If tokens are kept, those (n_windows, n_tokens, n_units) of every kept layer follow. `advance` is
@@ -117,22 +130,33 @@ class ImageNetwork:
             np.empty((count, len(places), units), kind)
             for places, units in zip(self.places, self.token_units, strict=True)
         ]
-        for start in range(0, count, self.settings.batch):
-            rows = slice(start, min(start + self.settings.batch, count))
-            self._run_batch([read_image(window.uri) for window in windows[rows]], rows, found)
+        batch, order, done = self.settings.batch, in_order(windows), 0
+        while done < count:
+            rows, shown = [order[done]], self.pictures(windows[order[done]])
+            several = len(shown)
+            for row in order[done + 1 : done + max(batch // several, 1)]:
+                rows.append(row)
+                shown += self.pictures(windows[row])
+            parts = [self._answers(shown[start : start + batch]) for start in range(0, len(shown), batch)]
+            for place, values in enumerate(zip(*parts, strict=True)):
+                whole = np.concatenate(values)
+                of_window = whole.reshape(len(rows), several, *whole.shape[1:])
+                found[place][rows] = of_window.mean(axis=1, dtype=np.float32) if several > 1 else whole
+            done += len(rows)
             if advance is not None:
-                advance(rows.stop - rows.start)
+                advance(len(rows))
         return found
 
-    def _run_batch(self, images: list[np.ndarray], rows: slice, found: list[np.ndarray]) -> None:
-        """Fill in some rows of what is found."""
+    def _answers(self, images: list[Any]) -> list[np.ndarray]:
+        """What every kept layer answers to some images, and then their tokens if they are kept."""
         pixels = self.model.prepare(images)
+        found: list[Any] = [None] * (len(self.kept) + len(self.places))
 
         def receive(place: int, answer: torch.Tensor) -> None:
             layout = self.model.layouts[self.kept[place]]
-            found[place][rows] = self._stored(place, self._pooled(layout, answer))
+            found[place] = self._stored(place, self._pooled(layout, answer))
             if self.places:
-                found[len(self.kept) + place][rows] = self._stored(place, layout.patches(answer))
+                found[len(self.kept) + place] = self._stored(place, layout.patches(answer))
 
         try:
             with torch.inference_mode():
@@ -142,6 +166,7 @@ class ImageNetwork:
             raise NetworkError(
                 f"{len(images)} images at once are too many for the device's memory; lower batch"
             ) from None
+        return found
 
     def _pooled(self, layout: Layout, answer: torch.Tensor) -> torch.Tensor:
         """One vector (image, unit) for each image."""
@@ -158,16 +183,17 @@ class ImageNetwork:
                 f"layer '{self.layers[self.kept[place]]}' gives values beyond {self.model.dtype}, or not "
                 "numbers; set dtype: float32, and if it is float32 check the weights"
             )
-        return np.asarray(stored.cpu().numpy())
+        # A copy: a module may change its input in place later in the pass.
+        return np.array(stored.cpu().numpy())
 
 
-def pooled_units(settings: Images, layout: Layout) -> int:
+def pooled_units(settings: Pooled, layout: Layout) -> int:
     """Number of units that are kept of a layer."""
     return min(settings.projection, layout.size) if settings.pooling == "flatten" else layout.units
 
 
 def check_pooling(
-    settings: Images, taps: Sequence[Tap], layouts: Sequence[Layout], kept: Sequence[int]
+    settings: Pooled, taps: Sequence[Tap], layouts: Sequence[Layout], kept: Sequence[int]
 ) -> None:
     """Raise a NetworkError where a layer that is kept has not what the settings want of it.
 

@@ -18,6 +18,9 @@ from neuroalign.network_settings import Pretrained
 from neuroalign.networks.devices import compute_dtype, find_device
 from neuroalign.networks.sources import Located, weights_digest
 
+_UNUSED = ("pooler", "masked_spec_embed")
+"""Parameters that no layer is made of: a head, and what hides sound while a network is trained."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -31,8 +34,8 @@ class Saved:
         What the config calls it.
     what : str
         What it should be, for messages: "a text network".
-    shown : str
-        What such a network is shown, by the library's name: "input_ids" or "pixel_values".
+    shown : tuple of str
+        What such a network may be shown, by the library's names, such as "input_ids" or "pixel_values".
     part : callable
         Gives of the whole model what is run, such as the image tower of CLIP.
     """
@@ -40,7 +43,7 @@ class Saved:
     located: Located
     source: str
     what: str
-    shown: str
+    shown: tuple[str, ...]
     part: Callable[[Any], Any]
 
     @cached_property
@@ -65,10 +68,10 @@ class Saved:
         with torch.device("meta"):
             model = self.ask(transformers.AutoModel.from_config, self.configuration)
         part = self.part(model)
-        if part.main_input_name != self.shown:
+        if part.main_input_name not in self.shown:
             raise NetworkError(
                 f"source '{self.source}': {type(part).__name__} is shown {part.main_input_name}, not "
-                f"{self.shown}, so it is not {self.what}; choose another family"
+                f"{' or '.join(self.shown)}, so it is not {self.what}; choose another family"
             )
         return model
 
@@ -145,7 +148,11 @@ class Saved:
         )
         # A pooler or an unused decoder may be absent; what the layers are made of may not.
         prefix = prefix_of(model, self.part(model))
-        missing = [key for key in report["missing_keys"] if key.startswith(prefix) and "pooler" not in key]
+        missing = [
+            key
+            for key in report["missing_keys"]
+            if key.startswith(prefix) and not any(name in key for name in _UNUSED)
+        ]
         if missing:
             raise NetworkError(
                 f"source '{self.source}': the weights lack {len(missing)} parameters, such as "

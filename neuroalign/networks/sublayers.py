@@ -22,6 +22,7 @@ ATTENTION = (
     ("attention", "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa
     ("attention", "o_proj"),  # ViT, DeiT, BEiT, DINOv2, DINOv3
     ("attention", "dense"),  # GPT-NeoX
+    ("attention", "out_proj"),  # wav2vec 2.0, HuBERT
     ("attention", "out_lin"),  # DistilBERT
     ("attention.attn", "o"),  # MPNet
     ("attn.attention", "out_proj"),  # GPT-Neo
@@ -29,7 +30,7 @@ ATTENTION = (
     ("attn", "out_proj"),  # GPT-J
     ("attn", "Wo"),  # ModernBERT
     ("self_attn", "o_proj"),  # Llama, Qwen, Mistral, Gemma
-    ("self_attn", "out_proj"),  # OPT, BART, CLIP, SigLIP
+    ("self_attn", "out_proj"),  # OPT, BART, CLIP, SigLIP, Whisper
     ("self_attn", "dense"),  # Phi
     ("self_attention", "dense"),  # Falcon, BLOOM
     ("layer.0.SelfAttention", "o"),  # T5
@@ -46,8 +47,9 @@ MLP = (
     "mlp.Wo",  # ModernBERT
     "mlp",  # mixtures of experts
     "ffn.lin2",  # DistilBERT
-    "fc2",  # OPT, BART
+    "fc2",  # OPT, BART, Whisper
     "layer.1.DenseReluDense.wo",  # T5
+    "feed_forward.output_dense",  # wav2vec 2.0, HuBERT, WavLM
     "output.dense",  # BERT, RoBERTa, ELECTRA, DeBERTa
 )
 """Output projection of the MLP of a block."""

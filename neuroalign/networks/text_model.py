@@ -92,7 +92,7 @@ class LoadedModel:
 def saved(settings: Pretrained, weights: bool = True) -> Saved:
     """Find a text network, downloading it if need be."""
     located = locate(settings.source, settings.revision, weights)
-    return Saved(located, settings.source, "a text network", "input_ids", backbone_of)
+    return Saved(located, settings.source, "a text network", ("input_ids",), backbone_of)
 
 
 def load_tokenizer(network: Saved) -> Any:

@@ -18,6 +18,7 @@ import transformers
 from PIL import Image
 
 from neuroalign.errors import NetworkError
+from neuroalign.media_settings import Video
 from neuroalign.network_settings import Vision
 from neuroalign.networks.base import Layer
 from neuroalign.networks.choosing import Offer
@@ -30,7 +31,7 @@ from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap
 
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-_BLANK = 2
+BLANK = 2
 """Images shown to find the layers, so that the axis of images can be told from others."""
 
 
@@ -53,7 +54,7 @@ def layer_table(settings: Vision) -> list[Layer]:
     NetworkError
         As `layer_names`, or a layer has not what is to be kept of it.
     """
-    described = _Described(settings, weights=False)
+    described = Described(settings, weights=False)
     check_pooling(settings, described.taps, described.layouts, described.kept)
     return table_of(described.taps, described.layouts, described.kept)
 
@@ -78,8 +79,19 @@ def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
         cannot be had.
     """
     # What is not there is told before the weights are read.
-    described = _Described(settings, weights=settings.weights == "pretrained")
+    described = Described(settings, weights=settings.weights == "pretrained")
     check_pooling(settings, described.taps, described.layouts, described.kept)
+    return ImageNetwork(settings, loaded(settings, described, seed), seed)
+
+
+def loaded(settings: Vision | Video, described: Described, seed: int) -> ImageModel:
+    """Read the weights of a network that is described, or draw them from the seed.
+
+    Raises
+    ------
+    NetworkError
+        Weights are missing or other than `settings.sha256` says, or the device is not there.
+    """
     model, provenance = described.saved.load(settings, seed)
     part = image_part(model)
     device, dtype = next(part.parameters()).device, next(part.parameters()).dtype
@@ -102,19 +114,15 @@ def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
     provenance["image_processor"] = type(described.processor).__name__
     provenance["image_size"] = [rows, columns]
     provenance["versions"]["pillow"] = importlib.metadata.version("pillow")
-    return ImageNetwork(
-        settings,
-        ImageModel(
-            part,
-            described.prepare,
-            show,
-            described.taps,
-            described.layouts,
-            described.kept,
-            settings.dtype,
-            provenance,
-        ),
-        seed,
+    return ImageModel(
+        part,
+        described.prepare,
+        show,
+        described.taps,
+        described.layouts,
+        described.kept,
+        settings.dtype,
+        provenance,
     )
 
 
@@ -123,7 +131,7 @@ def image_part(model: Any) -> Any:
     return getattr(model, "vision_model", model)
 
 
-class _Described:
+class Described:
     """An image network as it can be known without its weights.
 
     Attributes
@@ -137,19 +145,30 @@ class _Described:
         All layers and how each is laid out.
     """
 
-    def __init__(self, settings: Vision, weights: bool) -> None:
+    what = "an image network"
+
+    def __init__(self, settings: Vision | Video, weights: bool) -> None:
         self.source = settings.source
         located = locate(settings.source, settings.revision, weights)
-        self.saved = Saved(located, settings.source, "an image network", "pixel_values", image_part)
+        self.saved = Saved(located, settings.source, self.what, ("pixel_values",), image_part)
         model = self.saved.skeleton()
         self.part = image_part(model)
+        self.check_part()
         self.processor = self._load_processor()
         self.size = self._prepared_size()
         self.seen = self._seen()
         self.blocks = block_paths(self.part, len(self.seen.states) - 1)
         self.patches = first_grid(self.part, self.seen)
         self.taps, self.kept = self._offer(settings, prefix_of(model, self.part)).choose(settings.layers)
-        self.layouts = tuple(self._lay_out(tap) for tap in self.taps)
+        self.layouts = tuple(self.lay_out(tap) for tap in self.taps)
+
+    def check_part(self) -> None:
+        """Raise a NetworkError if the network is not shown images."""
+        if getattr(self.part, "main_input_name", "") != "pixel_values":
+            raise NetworkError(
+                f"source '{self.source}': {type(self.part).__name__} is not shown images but "
+                f"{getattr(self.part, 'main_input_name', 'something else')}; language models are family: text"
+            )
 
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Pixels (image, 3, row, column) of images (row, column, 3), as the image processor makes them."""
@@ -173,12 +192,17 @@ class _Described:
             local_files_only=True,
         )
 
+    def blank(self, shape: tuple[int, int]) -> torch.Tensor:
+        """One black image of some shape, prepared."""
+        return self.prepare([np.zeros((*shape, 3), np.uint8)])
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what is shown to find the layers."""
+        return (BLANK, 3, *self.size)
+
     def _prepared_size(self) -> tuple[int, int]:
         """Rows and columns that images become, whatever their own."""
-        sizes = {
-            tuple(self.prepare([np.zeros((*shape, 3), np.uint8)]).shape[2:])
-            for shape in ((300, 400), (400, 300), (37, 37))
-        }
+        sizes = {tuple(self.blank(shape).shape[-2:]) for shape in ((300, 400), (400, 300), (37, 37))}
         if len(sizes) > 1:
             some = " and ".join(sorted(f"{rows} × {columns}" for rows, columns in sizes))
             raise NetworkError(
@@ -190,7 +214,7 @@ class _Described:
         return int(rows), int(columns)
 
     def _seen(self) -> Probe:
-        pixels = torch.zeros((_BLANK, 3, *self.size), device="meta", dtype=self.part.dtype)
+        pixels = torch.zeros(self.shape(), device="meta", dtype=self.part.dtype)
 
         def run() -> Sequence[torch.Tensor]:
             states: Sequence[torch.Tensor] = self.part(
@@ -208,7 +232,7 @@ class _Described:
                 f"{self.size[0]} × {self.size[1]} as its image processor makes them ({reason})"
             ) from None
 
-    def _offer(self, settings: Vision, prefix: str) -> Offer:
+    def _offer(self, settings: Vision | Video, prefix: str) -> Offer:
         if not self.seen.embedding or not self.blocks:
             raise NetworkError(
                 f"source '{self.source}': {type(self.part).__name__} is not built of one list of blocks; "
@@ -223,14 +247,18 @@ class _Described:
         spine = [self.seen.embedding, *self.blocks]
         return offer_of(self.part, prefix, spine, settings.taps, self.source, make, self.seen.order)
 
-    def _lay_out(self, tap: Tap) -> Layout:
+    def answered(self, tap: Tap) -> tuple[int, ...]:
+        """Shape of what a layer answered to what was shown."""
         if tap.state is not None:
-            shape, last = self.seen.states[tap.state], False
-        else:
-            shape = (self.seen.outputs if tap.side == "output" else self.seen.inputs)[tap.path]
-            shape = (*shape[:-1], shape[-1] // tap.part[1])
-            last = units_last(self.part.get_submodule(tap.path))
-        layout = layout_of(shape, _BLANK, self.patches, self.size[0] == self.size[1], last)
+            return self.seen.states[tap.state]
+        shape = (self.seen.outputs if tap.side == "output" else self.seen.inputs)[tap.path]
+        return (*shape[:-1], shape[-1] // tap.part[1])
+
+    def lay_out(self, tap: Tap) -> Layout:
+        """How a layer is laid out."""
+        shape = self.answered(tap)
+        last = tap.state is None and units_last(self.part.get_submodule(tap.path))
+        layout = layout_of(shape, BLANK, self.patches, self.size[0] == self.size[1], last)
         if layout is None:
             raise NetworkError(
                 f"source '{self.source}': layer '{tap.name}' answers {shape}, not one array for every image; "

@@ -1,4 +1,4 @@
-"""What was shown when: words or images, from BIDS events, a TextGrid or a plain table."""
+"""What was shown when: words, images, sound or film, from BIDS events, a TextGrid or a plain table."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pandas as pd
 from neuroalign import bids
 from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.images import address, gather_images
 from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
+from neuroalign.stimuli.recorded import file_digest
 from neuroalign.stimuli.textgrid import read_textgrid
 
 LONGEST_GUESS_S = 1.0
@@ -28,7 +30,7 @@ def read_stimuli(
     dataset: Dataset,
     source: StimulusSource,
     subjects: list[str],
-    look: Callable[[str], str] = content_digest,
+    look: Callable[[str], str] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what every subject was shown in every run, each distinct passage or image once.
 
@@ -42,7 +44,8 @@ def read_stimuli(
     subjects : list of str
         Labels without `sub-`.
     look : function of an address, optional
-        Gives the digest of an image, or complains of it; a quicker look reads its header only.
+        Gives the digest of an image or a file, or complains of it; left out, its content is hashed. A
+        quicker look reads its header only.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def read_stimuli(
         One row per word of each distinct passage: `item` (row number), `passage`, `position` (within
         the passage), `sentence` (running number within the passage), `modality`, `text`. Passages
         with the same words are one, across runs and subjects. Of images one row each, with `uri`, its
-        address, and `digest`, a hash of its content.
+        address, and `digest`, a hash of its content. Of sound and film one row per step of each file,
+        whose passage is the file, with `start_s` and `stop_s` beside these.
     events : DataFrame
         One row per stimulus: `subject`, `session`, `task`, `run`, `onset` (s after the first volume),
         `duration` (s), `item`, `content`. Equal words, or images of equal content, have one number;
@@ -67,11 +71,14 @@ def read_stimuli(
         for run in bids.find_runs(own, dataset, subject):
             place = {"subject": subject, "session": run.session, "task": run.task, "run": run.label}
             shown.append(read_run(own, dataset, source, run).assign(**place))
+    if source.modality == "text":
+        return numbered(*gather(shown, source.passage))
+    root = Path(dataset.path, source.root)
+    placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
     if source.modality == "image":
-        root = Path(dataset.path, source.root)
-        placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
-        return numbered(*gather_images(placed, look))
-    return numbered(*gather(shown, source.passage))
+        return numbered(*gather_images(placed, look or content_digest))
+    step = None if source.step_s == "whole" else source.step_s
+    return numbered(*gather_clips(placed, source.modality, step, look or file_digest))
 
 
 def numbered(items: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -98,7 +105,7 @@ def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run:
     DataFrame
         Columns `onset` (s after the first volume, ascending), `duration` (s), `word`, and `sentence`
         where the table has one. A missing duration lasts until the next onset, at most
-        `LONGEST_GUESS_S`.
+        `LONGEST_GUESS_S`; that of sound and film stays missing, since their files know it.
 
     Raises
     ------
@@ -126,8 +133,9 @@ def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run:
                 f"give {'a number of seconds' if column == 'onset' else 'a duration of 0 s or more'}"
             )
     words = words.sort_values("onset", kind="stable", ignore_index=True)
-    until_next = (-words["onset"].diff(-1)).fillna(LONGEST_GUESS_S).clip(upper=LONGEST_GUESS_S)
-    words["duration"] = words["duration"].fillna(until_next)
+    if source.modality in ("text", "image"):
+        until_next = (-words["onset"].diff(-1)).fillna(LONGEST_GUESS_S).clip(upper=LONGEST_GUESS_S)
+        words["duration"] = words["duration"].fillna(until_next)
     words["onset"] -= source.offset_s
     return words
 
