@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
+from neuroalign.prompting import Prompted
 from neuroalign.section import Section
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -54,6 +56,10 @@ class Network(Section):
     def twin(self) -> Network | None:
         """The same network with random weights, where it is to stand beside this one as a control."""
         return None
+
+    def conditions(self, name: str) -> Mapping[str, Network]:
+        """The networks that this one stands for, by name: more than itself where it has several prompts."""
+        return {name: self}
 
 
 class Weighted(Network):
@@ -114,7 +120,7 @@ class Tapped(Section):
         return ", ".join(words[kind] for kind in dict.fromkeys(self.taps))
 
 
-class Text(Tapped, Pretrained):
+class Text(Tapped, Prompted, Pretrained):
     """A language model that is shown words after the words before them."""
 
     family: Literal["text"] = "text"
@@ -124,15 +130,16 @@ class Text(Tapped, Pretrained):
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The context."""
-        return (f"context {self.context} words", *([self.tapped] if self.tapped else []))
+        """The context, the prompt before it and where blocks are read."""
+        return (f"context {self.context} words", *filter(None, (self.prompted, self.tapped)))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Words after words."""
         read = f" ({self.tapped})" if self.tapped else ""
         joined = {"mean": "averaged over a word's sub-tokens", "last": "taken at a word's last sub-token"}
+        prompt = f" the {self.prompted} and" if self.prompt else ""
         return (
-            f"Every word was shown to the network {name} ({self.origin}) after up to {self.context} "
+            f"Every word was shown to the network {name} ({self.origin}) after{prompt} up to {self.context} "
             f"preceding words from {within}, and the activations of {layers} layers{read}, "
             f"{joined[self.subtokens]}, were read with transformers (Wolf 2020) and stored as {self.dtype}."
         )

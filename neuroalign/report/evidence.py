@@ -80,7 +80,9 @@ class Evidence:
 
     def models(self) -> list[tuple[str, str]]:
         """The (network, encoder) pairs that the study is about: no twins, no nuisance control."""
-        wanted = [(network, encoder) for network in self.study.networks for encoder in self.study.encoders]
+        wanted = [
+            (network, encoder) for network in self.study.conditions() for encoder in self.study.encoders
+        ]
         return [pair for pair in wanted if any(key[1:] == pair for key in self.summaries)]
 
     def layered(self) -> list[tuple[str, str]]:
@@ -92,8 +94,8 @@ class Evidence:
         ]
 
     def twin(self, network: str) -> str | None:
-        """The untrained twin of a network, where one was run."""
-        name = twin_name(network)
+        """The untrained twin of a network, where one was run; all prompts of a network share one."""
+        name = twin_name(self.study.origin(network)) if network in self.study.conditions() else ""
         return name if any(key[1] == name for key in self.summaries) else None
 
 
@@ -129,7 +131,7 @@ def open_evidence(study: Study) -> Evidence:
             path = output / layout.GROUP.format(network=network, encoder=encoder)
             if path.exists():
                 groups[network, encoder] = arrays.open_arrays(path)
-    if not any(key[1] in study.networks for key in summaries):
+    if not any(key[1] in study.conditions() for key in summaries):
         raise DataError(
             f"{output / 'summary'}: no summary of any network to report on; run the stage 'summary' first"
         )

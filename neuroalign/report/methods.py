@@ -83,7 +83,7 @@ def _networks(evidence: Evidence) -> list[str]:
     within = {"sentence": "its sentence", "run": "its run", "task": "the whole task"}[
         evidence.study.stimuli.passage
     ]
-    for name, network in evidence.study.networks.items():
+    for name, network in evidence.study.conditions().items():
         layers = evidence.whose(name, evidence.study.encoders[0])
         count = next(iter(layers.values())).sizes["layer"] if layers else 0
         out.append(network.described(name, count, within))
@@ -176,7 +176,7 @@ def _controls(evidence: Evidence) -> list[str]:
             "through the same folds alone as a control, and were projected out of both held-out response "
             "and prediction for the partial correlation r_unique."
         )
-    if any(evidence.twin(network) for network in evidence.study.networks):
+    if any(evidence.twin(network) for network in evidence.study.conditions()):
         out.append(
             "Each network was compared with an untrained twin: the same architecture with random weights."
         )
@@ -211,7 +211,7 @@ def _ceiling(evidence: Evidence) -> list[str]:
 
 
 def _inference(evidence: Evidence) -> list[str]:
-    summary = next(d for key, d in evidence.summaries.items() if key[1] in evidence.study.networks)
+    summary = next(d for key, d in evidence.summaries.items() if key[1] in evidence.study.conditions())
     settings = evidence.study.inference
     how = {
         "circular_shift": "circular shifts of each held-out run's responses against their predictions",
@@ -230,7 +230,7 @@ def _inference(evidence: Evidence) -> list[str]:
         f"{count} {how}; the null was widened by √2, since every pair of folds is used in both directions. "
         f"Targets are called significant at {rule}."
     ]
-    group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.networks), None)
+    group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.conditions()), None)
     if group is not None:
         n = (
             int(np.max(group["n_subjects"].values))

@@ -135,7 +135,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     where = kinds.get(evidence.kind, "parcels")
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
-    for name, network in study.networks.items():
+    for name, network in study.conditions().items():
         facts.append((f"Network {name}", _network(evidence, name, network)))
     encoders = ", ".join(study.encoders)
     grid = study.ridge.alphas

@@ -29,7 +29,7 @@ def code_of(stage):
 
 
 def simulation_code():
-    planted = next(iter(STUDY.networks.values()))
+    planted = next(iter(STUDY.conditions().values()))
     return triggers.code_digest("simulate", family=planted.family, kind=STUDY.simulate.kind)
 
 
