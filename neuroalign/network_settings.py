@@ -193,6 +193,39 @@ class Vision(Images, Tapped, Pretrained):
         )
 
 
+class Multimodal(Tapped, Prompted, Pretrained):
+    """A language model that is shown images with a prompt."""
+
+    family: Literal["multimodal"] = "multimodal"
+    at: Literal["last", "generated"] = Field(
+        "last", description="the last token of the prompt, or the mean over what the network then says"
+    )
+    new_tokens: int = Field(8, ge=1, description="tokens it says at most (generated)")
+    batch: int = Field(8, ge=1, description="images per forward pass")
+
+    @property
+    def read_at(self) -> str:
+        """At which tokens layers are read, in words."""
+        if self.at == "last":
+            return "at the last token of the prompt"
+        return f"averaged over up to {self.new_tokens} tokens said"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The prompt, the tokens and where blocks are read."""
+        return tuple(filter(None, (self.prompted, self.read_at, self.tapped)))
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Images with the prompt."""
+        read = f" ({self.tapped})" if self.tapped else ""
+        said = f"with the {self.prompted}" if self.prompt else "without a prompt"
+        return (
+            f"Every image was shown to the network {name} ({self.origin}) {said}, put together by its own "
+            f"processor, and the activations of {layers} layers of its language model{read}, {self.read_at}, "
+            f"were read with transformers (Wolf 2020) and stored as {self.dtype}."
+        )
+
+
 IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
 TEXT_FEATURES = ("word_length", "surprisal")
 
@@ -360,6 +393,7 @@ class Module(Images, Weighted):
 FAMILIES: dict[str, type[Network]] = {
     "text": Text,
     "vision": Vision,
+    "multimodal": Multimodal,
     "module": Module,
     "handmade": Handmade,
     "features": Features,
@@ -374,6 +408,7 @@ def _family(raw: Any) -> str:
 AnyNetwork = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[Vision, Tag("vision")]
+    | Annotated[Multimodal, Tag("multimodal")]
     | Annotated[Module, Tag("module")]
     | Annotated[Handmade, Tag("handmade")]
     | Annotated[Features, Tag("features")],

@@ -174,7 +174,7 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
             "networks.tiny.prompts: two prompts would be called 'tinyB'; rename one",
         ),
         (changed(networks__tiny__prompts={"b": "one", "c": "one"}), "says 'one' more than once"),
-        (changed(networks__tiny__prompts={"b-c": "one"}), "networks.tiny.text.prompts"),
+        (changed(networks__tiny__prompts={"b-c": "one"}), "networks.tiny.prompts.b-c.[key] is 'b-c'"),
         (
             changed(networks__tiny={"source": "a", "prompt": "p", "prompts": {"b": "one"}}),
             "'prompt' is one text and 'prompts' are several",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MODULES = {
     "text": "neuroalign.networks.text",
     "vision": "neuroalign.networks.vision",
+    "multimodal": "neuroalign.networks.multimodal",
     "module": "neuroalign.networks.module",
     "handmade": "neuroalign.networks.handmade",
     "features": "neuroalign.networks.features",

@@ -93,15 +93,7 @@ class ImageNetwork:
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or an item is no image that can be read."""
-        if items.empty:
-            raise DataError("items: the table is empty; a network needs at least one image")
-        other = sorted(set(items["modality"]) - {"image"})
-        if other:
-            raise DataError(
-                f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'"
-            )
-        for uri in items["uri"].drop_duplicates():
-            check_image(uri)
+        check_images(items)
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
         """Show each of `rows` (all, when left out) of the items table: images of equal content are equal."""
@@ -174,6 +166,22 @@ class ImageNetwork:
                 "numbers; set dtype: float32, and if it is float32 check the weights"
             )
         return np.asarray(stored.cpu().numpy())
+
+
+def check_images(items: pd.DataFrame) -> None:
+    """Raise a DataError if there is no item, or an item is no image that can be read.
+
+    Raises
+    ------
+    DataError
+    """
+    if items.empty:
+        raise DataError("items: the table is empty; a network needs at least one image")
+    other = sorted(set(items["modality"]) - {"image"})
+    if other:
+        raise DataError(f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'")
+    for uri in items["uri"].drop_duplicates():
+        check_image(uri)
 
 
 def pooled_units(settings: Images, layout: Layout) -> int:

@@ -33,12 +33,15 @@ class Saved:
         What it should be, for messages: "a text network".
     part : callable
         Gives of the whole model what is run, such as the image tower of CLIP.
+    auto : class
+        Of transformers: makes the model of a configuration; without a head by default.
     """
 
     located: Located
     source: str
     what: str
     part: Callable[[Any], Any]
+    auto: Any = transformers.AutoModel
 
     @cached_property
     def configuration(self) -> Any:
@@ -59,7 +62,7 @@ class Saved:
             The configuration is not that of a model that this version of transformers knows.
         """
         with torch.device("meta"):
-            return self.ask(transformers.AutoModel.from_config, self.configuration)
+            return self.ask(self.auto.from_config, self.configuration)
 
     def load(self, settings: Pretrained, seed: int) -> tuple[Any, dict[str, Any]]:
         """Read the weights, or draw them from the seed, and put what is run on its device.
@@ -110,7 +113,7 @@ class Saved:
         try:
             with _quietly():
                 return call(*args, **kwargs)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NetworkError(
                 f"source '{self.source}': transformers cannot read it ({reason}); is it {self.what}?"
@@ -120,11 +123,11 @@ class Saved:
         """Make a model with the library's own initial weights, from the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return self.ask(transformers.AutoModel.from_config, self.configuration, dtype=torch.float32)
+            return self.ask(self.auto.from_config, self.configuration, dtype=torch.float32)
 
     def _read(self, dtype: torch.dtype) -> Any:
         model, report = self.ask(
-            transformers.AutoModel.from_pretrained,
+            self.auto.from_pretrained,
             self.located.folder,
             dtype=dtype,
             use_safetensors=True,
