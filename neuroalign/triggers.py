@@ -63,6 +63,10 @@ READS = {
     "inference": Reads(("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed")),
     "summary": Reads(("neuroalign.alignment.layers",)),
     "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
+    "prompts": Reads(
+        ("neuroalign.alignment.prompts",), ("design", "inference", "ridge", "banded_ridge", "seed")
+    ),
+    "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed")),
     "maps": Reads(("neuroalign.maps",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
