@@ -65,6 +65,7 @@ def methods(evidence: Evidence) -> str:
         *_recordings(evidence),
         *_design(study),
         *fitting(evidence),
+        *_prompts(evidence),
         *_controls(evidence),
         *_ceiling(evidence),
         *_inference(evidence),
@@ -159,6 +160,19 @@ def _trial_design(study: Study) -> list[str]:
     return [
         f"Every trial was predicted from the features of its own stimulus.{joined}",
         f"Cross-validation held out {held}; all standardising and every choice used training data only.",
+    ]
+
+
+def _prompts(evidence: Evidence) -> list[str]:
+    networks = list(dict.fromkeys(network for _, network in evidence.prompts))
+    if not networks:
+        return []
+    return [
+        f"For {', '.join(networks)}, the prompt of every target was the one whose chosen layer had the "
+        "highest inner score, chosen anew in every fold from training data; held-out R² was parted among "
+        "prompts by banded ridge (Nunez-Elizalde 2019) with a band for each prompt and one for the nuisance "
+        "features, at the layer with the highest mean inner score over prompts, as the loss of R² when a "
+        "prompt is left out."
     ]
 
 
