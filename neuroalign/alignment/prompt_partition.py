@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from neuroalign import metrics
 from neuroalign.alignment.fold import fit_widening
@@ -88,7 +89,7 @@ def partition_prompts(
     names = [str(number) for number in range(len(activations))]
     models = ["all", *names, NUISANCE]
     r2 = {model: np.full((len(folds), observed.shape[1]), np.nan) for model in models}
-    for layer in np.unique(layers):
+    for layer in tqdm(np.unique(layers), unit="layer", disable=None, desc="prompts"):
         features = [design.features(each.read(int(layer))) for each in activations]
         for number, fold in enumerate(folds):
             at = np.flatnonzero(layers[number] == layer)
