@@ -10,13 +10,14 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from neuroalign.media_settings import Audio, Video
-from neuroalign.network_settings import Features, Handmade, Module, Network, Text, Vision
+from neuroalign.network_settings import Features, Handmade, Module, Multimodal, Network, Text, Vision
 
 FAMILIES: dict[str, type[Network]] = {
     "text": Text,
     "vision": Vision,
     "audio": Audio,
     "video": Video,
+    "multimodal": Multimodal,
     "module": Module,
     "handmade": Handmade,
     "features": Features,
@@ -33,6 +34,7 @@ AnyNetwork = Annotated[
     | Annotated[Vision, Tag("vision")]
     | Annotated[Audio, Tag("audio")]
     | Annotated[Video, Tag("video")]
+    | Annotated[Multimodal, Tag("multimodal")]
     | Annotated[Module, Tag("module")]
     | Annotated[Handmade, Tag("handmade")]
     | Annotated[Features, Tag("features")],

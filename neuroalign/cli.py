@@ -32,6 +32,8 @@ STAGES = {
     "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
     "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),
     "group": ("combine the subjects", ("network", "encoder")),
+    "prompts": ("compare the prompts of a network for a subject", ("subject", "network")),
+    "prompts_group": ("combine what subjects prefer among the prompts of a network", ("network",)),
     "maps": ("write GIFTI, NIfTI and TSV maps as BIDS derivatives", ()),
     "report": ("write the HTML report", ()),
 }
@@ -39,7 +41,7 @@ STAGES = {
 
 ABOUT = {
     "subject": "BIDS label without 'sub-', or 'average'",
-    "network": "a name below 'networks' in the config, NAMEuntrained, or 'nuisance'",
+    "network": "a name below 'networks' in the config, NAMEPrompt, NAMEuntrained, or 'nuisance'",
     "encoder": "a name from 'encoders' in the config",
 }
 

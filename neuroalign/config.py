@@ -382,20 +382,33 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _nuisance_networks_are_there(self) -> Study:
-        nuisance = self.design.nuisance.networks
+        nuisance, known = self.design.nuisance.networks, self.conditions()
         for name in nuisance:
-            if name not in self.networks:
-                raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, self.networks)}")
-        if set(nuisance) == set(self.networks):
+            if name not in known:
+                raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, known)}")
+        if set(nuisance) == set(known):
             raise ValueError("design.nuisance.networks: all networks are nuisance; leave one to be fitted")
         return self
 
     @model_validator(mode="after")
     def _names_do_not_collide(self) -> Study:
+        owners: dict[str, str] = {}
         for name, network in self.networks.items():
             if name == NUISANCE:
                 raise ValueError(f"networks.{name}: the control without a network has this name; rename it")
-            if network.twin() and twin_name(name) in self.networks:
+            under = network.conditions(name)
+            for condition in under:
+                if condition != name and condition in self.networks:
+                    raise ValueError(
+                        f"networks.{condition} is the name of {name} under one of its prompts; rename it"
+                    )
+                if condition in owners or len(under) < len(getattr(network, "prompts", ())):
+                    raise ValueError(
+                        f"networks.{name}.prompts: two prompts would be called '{condition}'; rename one"
+                    )
+                owners[condition] = name
+        for name, network in self.networks.items():
+            if network.twin() and twin_name(name) in {*self.networks, *owners}:
                 raise ValueError(
                     f"networks.{twin_name(name)} is the name of {name}'s untrained twin; rename it"
                 )
@@ -449,15 +462,41 @@ class Study(Section):
         return self
 
     def all_networks(self) -> dict[str, Network]:
-        """The networks asked for, and the untrained twin of each that wants one.
+        """The networks asked for, under each of their prompts, and the untrained twin of each that wants one.
 
-        Networks that are nuisance stand among them, without a twin.
+        Networks that are nuisance stand among them, without a twin. Prompts share one twin, which is shown
+        the first of them.
         """
         found: dict[str, Network] = {}
+        nuisance = set(self.design.nuisance.networks)
         for name, network in self.networks.items():
-            found[name] = network
-            if (twin := network.twin()) and name not in self.design.nuisance.networks:
+            under = network.conditions(name)
+            found |= under
+            if (twin := next(iter(under.values())).twin()) and not nuisance.issuperset(under):
                 found[twin_name(name)] = twin
+        return found
+
+    def conditions(self) -> dict[str, Network]:
+        """The networks asked for: one for each prompt of those that have several."""
+        return {
+            condition: settings
+            for name, network in self.networks.items()
+            for condition, settings in network.conditions(name).items()
+        }
+
+    def origin(self, condition: str) -> str:
+        """What the network that runs under this name is called in the config."""
+        return next(name for name, network in self.networks.items() if condition in network.conditions(name))
+
+    def compared_prompts(self) -> dict[str, dict[str, str]]:
+        """Networks fitted under several prompts: name → name of the prompt → name of the network under it."""
+        nuisance = self.design.nuisance.networks
+        found = {}
+        for name, network in self.networks.items():
+            under = dict(zip(getattr(network, "prompts", ()), network.conditions(name), strict=False))
+            fitted = {prompt: condition for prompt, condition in under.items() if condition not in nuisance}
+            if len(fitted) > 1:
+                found[name] = fitted
         return found
 
     def fitted_networks(self) -> dict[str, Network]:

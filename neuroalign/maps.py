@@ -1,6 +1,7 @@
 """Scores onto their geometry: NIfTI, GIFTI, CIFTI or tables, named as a BIDS-derivative dataset.
 
-`score_maps` says which maps there are; here they are put on vertices, voxels, grayordinates or parcels.
+`score_maps` and `prompt_maps` say which maps there are; here they are put on vertices, voxels, grayordinates
+or parcels.
 The folder is made whole and then moved into place, and equal summaries give equal bytes.
 """
 
@@ -18,6 +19,7 @@ import xarray as xr
 from neuroalign import __version__, arrays, layout
 from neuroalign.bids import bids_name
 from neuroalign.errors import DataError, choices
+from neuroalign.prompt_maps import prompt_maps
 from neuroalign.score_maps import ScoreMap, score_maps
 
 BIDS_VERSION = "1.10.0"
@@ -31,7 +33,7 @@ def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title:
     Parameters
     ----------
     summaries : iterable of xr.Dataset
-        Of subjects and of the group (attribute `subject` is "group").
+        Of subjects and of the group (attribute `subject` is "group"); comparisons of prompts too.
     folder : str or Path
         Replaced as a whole.
     study_title : str
@@ -88,9 +90,10 @@ def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, b
         "desc": f"{network}{encoder.title().replace('_', '')}" if several_encoders else network,
     }
     place = f"sub-{subject}/func" if entities["sub"] else "group"
-    found = score_maps(summary)
+    found = prompt_maps(summary) if _of_prompts(summary) else score_maps(summary)
     if kind == "parcels":
-        name = bids_name(entities, "statmap", ".tsv")
+        more = {"stat": "prompts"} if _of_prompts(summary) else {}
+        name = bids_name({**entities, **more}, "statmap", ".tsv")
         yield f"{place}/{name}", _table(summary, found), _table_sidecar(summary, found)
         return
     makers = {"surface": _surfaces, "volume": _volume, "cifti": _cifti}
@@ -100,6 +103,10 @@ def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, b
         for more, extension, content in makers[kind](summary, score_map):
             name = bids_name({**entities, **more, "stat": score_map.stat}, "statmap", extension)
             yield f"{place}/{name}", content, _sidecar(summary, score_map)
+
+
+def _of_prompts(summary: xr.Dataset) -> bool:
+    return "prompt" in summary.dims
 
 
 def on_surface(summary: xr.Dataset, values: np.ndarray, hemi: str) -> np.ndarray:
@@ -210,20 +217,20 @@ def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[s
 
 
 def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, Any]:
-    columns = {
-        name: {"Description": score_map.description, "Units": score_map.units, "Masking": score_map.masking}
-        for score_map in found
-        for name, _ in _columns(summary, [score_map])
-    }
+    columns = {name: _about(score_map) for score_map in found for name, _ in _columns(summary, [score_map])}
     return {"Description": "Scores of every parcel, one row each", **_origin(summary), **columns}
 
 
 def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
+    return {**_about(score_map), **_origin(summary)}
+
+
+def _about(score_map: ScoreMap) -> dict[str, Any]:
     return {
         "Description": score_map.description,
         "Units": score_map.units,
         "Masking": score_map.masking,
-        **_origin(summary),
+        **({"Levels": score_map.levels} if score_map.levels else {}),
     }
 
 
@@ -231,6 +238,14 @@ def _origin(summary: xr.Dataset) -> dict[str, Any]:
     """What the maps were made from: network, encoder, layers and the summary's place in the study."""
     attributes = summary.attrs
     names = {key: str(attributes[key]) for key in ("subject", "network", "encoder")}
+    if _of_prompts(summary):
+        pattern = layout.PROMPTS_GROUP if names["subject"] == "group" else layout.PROMPTS
+        return {
+            "Network": names["network"],
+            "Encoder": names["encoder"],
+            "Prompts": dict(zip(_layer_names(summary, "prompt"), _layer_names(summary, "text"), strict=True)),
+            "Sources": [f"bids:study:{pattern.format(**names)}"],
+        }
     # An encoder that has one score for all layers names those that it looks at.
     rows = "source_layer" if "source_layer" in summary.coords else "layer"
     depths = summary[rows.replace("layer", "depth")].values

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from neuroalign.prompting import Prompted
 from neuroalign.section import Section
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -59,6 +61,10 @@ class Network(Section):
     def twin(self) -> Network | None:
         """The same network with random weights, where it is to stand beside this one as a control."""
         return None
+
+    def conditions(self, name: str) -> Mapping[str, Network]:
+        """The networks that this one stands for, by name: more than itself where it has several prompts."""
+        return {name: self}
 
 
 class Weighted(Network):
@@ -124,7 +130,7 @@ class Tapped(Section):
         return ", ".join(words[kind] for kind in dict.fromkeys(self.taps))
 
 
-class Text(Tapped, Pretrained):
+class Text(Tapped, Prompted, Pretrained):
     """A language model that is shown words after the words before them."""
 
     family: Literal["text"] = "text"
@@ -134,15 +140,16 @@ class Text(Tapped, Pretrained):
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """The context."""
-        return (f"context {self.context} words", *([self.tapped] if self.tapped else []))
+        """The context, the prompt before it and where blocks are read."""
+        return (f"context {self.context} words", *filter(None, (self.prompted, self.tapped)))
 
     def described(self, name: str, layers: int, within: str) -> str:
         """Words after words."""
         read = f" ({self.tapped})" if self.tapped else ""
         joined = {"mean": "averaged over a word's sub-tokens", "last": "taken at a word's last sub-token"}
+        prompt = f" the {self.prompted} and" if self.prompt else ""
         return (
-            f"Every word was shown to the network {name} ({self.origin}) after up to {self.context} "
+            f"Every word was shown to the network {name} ({self.origin}) after{prompt} up to {self.context} "
             f"preceding words from {within}, and the activations of {layers} layers{read}, "
             f"{joined[self.subtokens]}, were read with transformers (Wolf 2020) and stored as {self.dtype}."
         )
@@ -191,6 +198,39 @@ class Vision(Images, Tapped, Pretrained):
             f"Every image was shown to the network {name} ({self.origin}), prepared as its own image "
             f"processor says, and the activations of {layers} layers{read}, {self.pooled}, were "
             f"read with transformers (Wolf 2020) and stored as {self.dtype}."
+        )
+
+
+class Multimodal(Tapped, Prompted, Pretrained):
+    """A language model that is shown images with a prompt."""
+
+    family: Literal["multimodal"] = "multimodal"
+    at: Literal["last", "generated"] = Field(
+        "last", description="the last token of the prompt, or the mean over what the network then says"
+    )
+    new_tokens: int = Field(8, ge=1, description="tokens it says at most (generated)")
+    batch: int = Field(8, ge=1, description="images per forward pass")
+
+    @property
+    def read_at(self) -> str:
+        """At which tokens layers are read, in words."""
+        if self.at == "last":
+            return "at the last token of the prompt"
+        return f"averaged over up to {self.new_tokens} tokens said"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The prompt, the tokens and where blocks are read."""
+        return tuple(filter(None, (self.prompted, self.read_at, self.tapped)))
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Images with the prompt."""
+        read = f" ({self.tapped})" if self.tapped else ""
+        said = f"with the {self.prompted}" if self.prompt else "without a prompt"
+        return (
+            f"Every image was shown to the network {name} ({self.origin}) {said}, put together by its own "
+            f"processor, and the activations of {layers} layers of its language model{read}, {self.read_at}, "
+            f"were read with transformers (Wolf 2020) and stored as {self.dtype}."
         )
 
 

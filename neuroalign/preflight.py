@@ -50,7 +50,7 @@ def check(study: Study, data: bool = True) -> tuple[list[str], list[str]]:
     else:
         found.append(f"data: to be simulated in {folder}")
     known: dict[str, list[str]] = {}
-    for name, network in study.networks.items():
+    for name, network in study.conditions().items():
         kept = _attempt(problems, lambda network=network: _kept_layers(network))  # type: ignore[misc]
         found.append(f"network {name}: {len(kept or ())} layers of {network.named}")
         known |= {name: kept} if kept else {}
@@ -117,7 +117,7 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:
     """Layers that cross-attention is to look at and that no network keeps, and networks that keep none."""
     wanted = study.cross_attention.layers
-    asked = len(study.networks) - len(study.design.nuisance.networks)
+    asked = len(study.conditions()) - len(study.design.nuisance.networks)
     if "cross_attention" not in study.encoders or wanted == "all" or len(known) < asked:
         return []
     every = list(dict.fromkeys(layer for layers in known.values() for layer in layers))
@@ -141,7 +141,7 @@ def _without_patches(study: Study) -> list[str]:
     return [
         f"networks.{name} keeps no single tokens, but cross_attention looks at them; set tokens: true, "
         "or leave cross_attention out"
-        for name, network in study.networks.items()
+        for name, network in study.conditions().items()
         if name not in study.design.nuisance.networks and not network.has_tokens
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -29,6 +29,8 @@ class ScoreMap:
         What the sidecar says.
     rows : str
         Coordinate that names the rows of values by layers.
+    levels : dict
+        What the numbers stand for, where they are no quantities.
     """
 
     stat: str
@@ -37,6 +39,7 @@ class ScoreMap:
     units: str
     masking: str
     rows: str = "layer"
+    levels: dict[str, str] = field(default_factory=dict)
 
 
 def score_maps(summary: xr.Dataset) -> list[ScoreMap]:

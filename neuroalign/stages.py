@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 UNIVERSAL = ("cross_attention",)
 """Encoders that several subjects may share."""
 
+COMPARED = "ridge"
+"""The encoder whose scores say which prompt a target prefers."""
+
 SAME_ONSET_S = 0.05
 """Onsets of two subjects that differ by less are the same for a haemodynamic response."""
 
@@ -322,14 +325,62 @@ def group(study: Study, network: str, encoder: str) -> None:
     arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
 
 
+def prompted_networks(study: Study) -> list[str]:
+    """Networks whose prompts are compared: those fitted under several, where ridge regression is."""
+    return list(study.compared_prompts()) if COMPARED in study.encoders else []
+
+
+def prompts(study: Study, subject: str, network: str) -> None:
+    """Compare the prompts of one network for one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.prompt_partition import BandSettings
+    from neuroalign.alignment.prompts import Condition, compare_prompts
+
+    _known(network, prompted_networks(study), "network with several prompts")
+
+    def condition(name: str) -> Condition:
+        made_for = {"subject": subject, "network": name, "encoder": COMPARED}
+        return Condition(
+            getattr(study.conditions()[name], "prompt", ""),
+            arrays.open_arrays(_path(study, layout.SCORES, **made_for)),
+            arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for)),
+            arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)),
+        )
+
+    under = study.compared_prompts()[network]
+    made = compare_prompts(
+        *_samples(study, subject),
+        {prompt: condition(name) for prompt, name in under.items()},
+        study.design,
+        study.inference,
+        BandSettings(study.ridge.alphas.values(), study.banded_ridge.candidates, study.seed),
+        _beside(study),
+    )
+    made.attrs.update(network=network, encoder=COMPARED)
+    arrays.save_arrays(made, _path(study, layout.PROMPTS, subject=subject, network=network))
+
+
+def prompts_group(study: Study, network: str) -> None:
+    """Combine what the subjects prefer, without their average."""
+    from neuroalign import arrays
+    from neuroalign.alignment.prompts import combine_prompts
+
+    _known(network, prompted_networks(study), "network with several prompts")
+    parts = [
+        arrays.open_arrays(_path(study, layout.PROMPTS, subject=subject, network=network))
+        for subject in study.subjects()
+    ]
+    made = combine_prompts(parts, study.inference, study.seed)
+    arrays.save_arrays(made, _path(study, layout.PROMPTS_GROUP, network=network))
+
+
 def maps(study: Study) -> None:
     """Write every summary onto its geometry."""
     from neuroalign import arrays
     from neuroalign.maps import write_maps
 
-    write_maps(
-        (arrays.open_arrays(path) for path in summary_files(study)), _path(study, layout.MAPS), study.title
-    )
+    files = [*summary_files(study), *prompt_files(study)]
+    write_maps((arrays.open_arrays(path) for path in files), _path(study, layout.MAPS), study.title)
 
 
 def report(study: Study) -> Path:
@@ -351,6 +402,18 @@ def summary_files(study: Study) -> list[Path]:
                 for name in subjects(study)
             ),
             *([_path(study, layout.GROUP, network=network, encoder=encoder)] if has_group(study) else []),
+        )
+    ]
+
+
+def prompt_files(study: Study) -> list[Path]:
+    """Where the comparisons of prompts lie; none where no network has several."""
+    return [
+        path
+        for network in prompted_networks(study)
+        for path in (
+            *(_path(study, layout.PROMPTS, subject=name, network=network) for name in subjects(study)),
+            *([_path(study, layout.PROMPTS_GROUP, network=network)] if has_group(study) else []),
         )
     ]
 

@@ -63,6 +63,10 @@ READS = {
     "inference": Reads(("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed")),
     "summary": Reads(("neuroalign.alignment.layers",)),
     "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
+    "prompts": Reads(
+        ("neuroalign.alignment.prompts",), ("design", "inference", "ridge", "banded_ridge", "seed")
+    ),
+    "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed")),
     "maps": Reads(("neuroalign.maps",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
@@ -155,6 +159,8 @@ def _hash(section: Section, exclude: set[str] | None = None) -> str:
 def simulated_network(study: Study) -> Network:
     """The first network of the config, with only those settings that say what a layer answers.
 
+    Under several prompts it is shown the first.
+
     Parameters
     ----------
     study : Study
@@ -163,6 +169,6 @@ def simulated_network(study: Study) -> Network:
     -------
     Network
     """
-    first = next(iter(study.networks.values()))
+    first = next(iter(study.conditions().values()))
     fields = type(first).model_fields
     return first.model_copy(update={key: fields[key].default for key in COMPUTING if key in fields})

@@ -174,6 +174,24 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         (changed(stimuli__path="a.tsv"), "'path' goes with source textgrid or table"),
         (changed(ridge__alphas={"lowest": 10, "highest": 1}), "highest (1) must exceed lowest (10)"),
         (changed(networks__tinyuntrained={"source": "x"}), "is the name of tiny's untrained twin"),
+        (
+            changed(networks={"n": {"source": "a", "prompts": {"b": "B"}}, "nB": {"source": "x"}}),
+            "networks.nB is the name of n under one of its prompts; rename it",
+        ),
+        (
+            changed(networks__tiny__prompts={"b": "one", "B": "two"}),
+            "networks.tiny.prompts: two prompts would be called 'tinyB'; rename one",
+        ),
+        (changed(networks__tiny__prompts={"b": "one", "c": "one"}), "says 'one' more than once"),
+        (changed(networks__tiny__prompts={"b-c": "one"}), "networks.tiny.prompts.b-c.[key] is 'b-c'"),
+        (
+            changed(networks__tiny={"source": "a", "prompt": "p", "prompts": {"b": "one"}}),
+            "'prompt' is one text and 'prompts' are several",
+        ),
+        (
+            changed(networks__n={"source": "a", "prompts": {"b": "B"}}, design__nuisance={"networks": ["n"]}),
+            "design.nuisance.networks names 'n': did you mean 'nB'",
+        ),
         (changed(networks={}), "networks"),
         (changed(networks={"my-net": {"source": "x"}}), "my-net"),
         (changed(inference__permutations=10), "inference.permutations is 10"),
@@ -273,6 +291,29 @@ def test_twins() -> None:
     assert list(found) == ["one", "oneuntrained", "two", "three"]
     twin = found["oneuntrained"]
     assert (twin.weights, twin.sha256, twin.source) == ("random", None, "a")
+
+
+def test_prompts_are_networks_that_share_a_twin() -> None:
+    prompts = {"none": "", "describe": "Describe it:", "2nd": "Count:"}
+    networks = {"one": {"source": "a", "context": 4, "prompts": prompts}, "two": {"source": "b"}}
+    found = configfile.parse(changed(networks=networks))
+    assert configfile.parse(found.model_dump(mode="json")) == found
+    assert list(found.conditions()) == ["oneNone", "oneDescribe", "one2nd", "two"]
+    names = ["oneNone", "oneDescribe", "one2nd", "oneuntrained", "two", "twountrained"]
+    assert list(found.all_networks()) == list(found.fitted_networks()) == names
+    described = found.all_networks()["oneDescribe"]
+    assert (described.prompt, described.prompts, described.context) == ("Describe it:", {}, 4)
+    twin = found.all_networks()["oneuntrained"]
+    assert (twin.prompt, twin.weights) == ("", "random")
+    assert found.origin("one2nd") == "one"
+    assert found.origin("two") == "two"
+    compared = {"one": {"none": "oneNone", "describe": "oneDescribe", "2nd": "one2nd"}}
+    assert found.compared_prompts() == compared
+    beside = changed(networks=networks, design__nuisance={"networks": ["oneNone"]})
+    fitted = configfile.parse(beside)
+    assert fitted.compared_prompts() == {"one": {"describe": "oneDescribe", "2nd": "one2nd"}}
+    assert "oneuntrained" in fitted.fitted_networks()
+    assert "oneNone" not in fitted.fitted_networks()
 
 
 def test_digests_change_with_their_sections_only() -> None:

@@ -37,6 +37,7 @@ def changed(key: str, value: object) -> set[str]:
     return found - {"report"}
 
 
+PROMPTS = {"prompts", "prompts_group"}
 FITS = {"fit ridge", "fit banded_ridge", "fit cross_attention", "fit stack"}
 EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "activations buntrained"}
 
@@ -44,15 +45,15 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("design.delays", [2, 4], FITS),
+        ("design.delays", [2, 4], FITS | {"prompts"}),
         ("design.folds.by", "run", set()),
-        ("ridge.alphas.count", 5, FITS),
-        ("banded_ridge.candidates", 5, {"fit banded_ridge"}),
+        ("ridge.alphas.count", 5, FITS | {"prompts"}),
+        ("banded_ridge.candidates", 5, {"fit banded_ridge", "prompts"}),
         ("cross_attention.steps", 5, {"fit cross_attention", "fit stack"}),
         ("encoders", ["ridge", "banded_ridge"], set()),
         ("encoders", ["ridge", "cross_attention", "stack"], set()),
         ("ceiling.bootstraps", 100, {"ceiling"}),
-        ("inference.permutations", 100, {"inference", "group"}),
+        ("inference.permutations", 100, {"inference", "group"} | PROMPTS),
         ("responses.high_pass_hz", 0.02, {"responses"}),
         ("responses.suffix", "boldmean", {"index", "responses"}),
         ("responses.average", True, set()),
@@ -64,7 +65,7 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("networks.b.context", 8, {"activations b", "activations buntrained"}),
         ("networks.a.sha256", "53aa", {"simulate", "activations a"}),
         ("simulate.noise", [1.0], {"simulate"}),
-        ("seed", 1, {"simulate", "ceiling", "inference", "group"} | FITS | EXTRACTIONS),
+        ("seed", 1, {"simulate", "ceiling", "inference", "group"} | FITS | EXTRACTIONS | PROMPTS),
         ("title", "another", {"maps"}),
         ("output", "elsewhere", set()),
     ],

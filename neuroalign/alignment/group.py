@@ -66,7 +66,7 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
     data: dict[str, Any] = {}
     for name in (*AVERAGED, *(name for name in (*SPLIT, *MORE) if name in first)):
         stacked = np.stack([one[name].values for one in used]).astype(np.float64)
-        data[name] = (first[name].dims, _mean(stacked).astype(np.float32))
+        data[name] = (first[name].dims, mean_of(stacked).astype(np.float32))
     data |= depths(data["cv_r"][1], first["depth"].values)
     data |= attended({name: data[name][1] for name in ATTENDED if name in data}, first)
     data["above_chance"] = ("target", np.mean([one["above_chance"].values for one in used], axis=0) > 0.5)
@@ -96,12 +96,16 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
         edges = ("edge_low", "edge_high")
         attributes |= {edge: float(np.mean([one.attrs[edge] for one in used])) for edge in edges}
     if "p" in first:
-        tested, attributes["group_method"] = _test(used, settings, seed)
+        unique, p = (
+            np.stack([one[name].values for one in used]).astype(np.float64)
+            for name in ("chosen_r_unique", "p")
+        )
+        tested, attributes["group_method"] = over_subjects(unique, p, settings, seed)
         data |= tested
     return xr.Dataset(data, coordinates | target_coordinates(first) | _anyone_valid(used), attributes)
 
 
-def _mean(stacked: np.ndarray) -> np.ndarray:
+def mean_of(stacked: np.ndarray) -> np.ndarray:
     """Mean over subjects (the first axis) of those that have a value; NaN where none has."""
     there = np.isfinite(stacked)
     count = there.sum(axis=0)
@@ -123,17 +127,33 @@ def _alpha_counts(used: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
     return grid, counts
 
 
-def _test(used: list[xr.Dataset], settings: Inference, seed: int) -> tuple[dict[str, Any], str]:
-    """Test the mean unique correlation over subjects; targets that someone lacks are not tested."""
-    unique = np.stack([one["chosen_r_unique"].values for one in used]).astype(np.float64)
+def over_subjects(
+    unique: np.ndarray, single: np.ndarray, settings: Inference, seed: int
+) -> tuple[dict[str, Any], str]:
+    """Test the mean unique correlation over subjects; targets that someone lacks are not tested.
+
+    Parameters
+    ----------
+    unique, single : arrays (n_subjects, n_targets)
+        Unique correlations, and each subject's own p-values.
+    settings : config.Inference
+    seed : int
+
+    Returns
+    -------
+    data : dict
+        `p`, `q`, `p_max` and `significant` over targets.
+    method : str
+        "sign-flip" or "stouffer".
+    """
     tested = np.atleast_1d(np.isfinite(unique).all(axis=0))
     z = np.arctanh(np.clip(unique[:, tested], -0.999999, 0.999999))
-    if len(used) >= ENOUGH_SUBJECTS:
+    if len(unique) >= ENOUGH_SUBJECTS:
         p, p_max = sign_flip(z, settings.permutations, np.random.default_rng(seed))
         method = "sign-flip"
     else:
-        single = np.stack([one["p"].values[tested] for one in used]).astype(np.float64)
-        p = scipy.stats.norm.sf(scipy.stats.norm.isf(single).sum(axis=0) / np.sqrt(len(used)))
+        z = scipy.stats.norm.isf(single[:, tested])
+        p = scipy.stats.norm.sf(z.sum(axis=0) / np.sqrt(len(unique)))
         p_max = np.minimum(1, p * tested.sum())
         method = "stouffer"
     q = scipy.stats.false_discovery_control(p) if tested.any() else p

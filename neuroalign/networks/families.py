@@ -14,6 +14,7 @@ MODULES = {
     "vision": "neuroalign.networks.vision",
     "audio": "neuroalign.networks.audio",
     "video": "neuroalign.networks.video",
+    "multimodal": "neuroalign.networks.multimodal",
     "module": "neuroalign.networks.module",
     "handmade": "neuroalign.networks.handmade",
     "features": "neuroalign.networks.features",

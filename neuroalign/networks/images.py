@@ -187,6 +187,22 @@ class ImageNetwork:
         return np.array(stored.cpu().numpy())
 
 
+def check_images(items: pd.DataFrame) -> None:
+    """Raise a DataError if there is no item, or an item is no image that can be read.
+
+    Raises
+    ------
+    DataError
+    """
+    if items.empty:
+        raise DataError("items: the table is empty; a network needs at least one image")
+    other = sorted(set(items["modality"]) - {"image"})
+    if other:
+        raise DataError(f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'")
+    for uri in items["uri"].drop_duplicates():
+        check_image(uri)
+
+
 def pooled_units(settings: Pooled, layout: Layout) -> int:
     """Number of units that are kept of a layer."""
     return min(settings.projection, layout.size) if settings.pooling == "flatten" else layout.units

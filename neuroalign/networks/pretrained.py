@@ -38,6 +38,8 @@ class Saved:
         What such a network may be shown, by the library's names, such as "input_ids" or "pixel_values".
     part : callable
         Gives of the whole model what is run, such as the image tower of CLIP.
+    auto : class
+        Of transformers: makes the model of a configuration; without a head by default.
     """
 
     located: Located
@@ -45,6 +47,7 @@ class Saved:
     what: str
     shown: tuple[str, ...]
     part: Callable[[Any], Any]
+    auto: Any = transformers.AutoModel
 
     @cached_property
     def configuration(self) -> Any:
@@ -66,7 +69,7 @@ class Saved:
             model is shown something else.
         """
         with torch.device("meta"):
-            model = self.ask(transformers.AutoModel.from_config, self.configuration)
+            model = self.ask(self.auto.from_config, self.configuration)
         part = self.part(model)
         if part.main_input_name not in self.shown:
             raise NetworkError(
@@ -124,7 +127,7 @@ class Saved:
         try:
             with _quietly():
                 return call(*args, **kwargs)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NetworkError(
                 f"source '{self.source}': transformers cannot read it ({reason}); is it {self.what}?"
@@ -134,11 +137,11 @@ class Saved:
         """Make a model with the library's own initial weights, from the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return self.ask(transformers.AutoModel.from_config, self.configuration, dtype=torch.float32)
+            return self.ask(self.auto.from_config, self.configuration, dtype=torch.float32)
 
     def _read(self, dtype: torch.dtype) -> Any:
         model, report = self.ask(
-            transformers.AutoModel.from_pretrained,
+            self.auto.from_pretrained,
             self.located.folder,
             dtype=dtype,
             use_safetensors=True,

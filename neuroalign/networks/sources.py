@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neuroalign.errors import NetworkError
 
-_DESCRIPTION = ("*.json", "*.txt", "*.model", "*.spm")
+_DESCRIPTION = ("*.json", "*.jinja", "*.txt", "*.model", "*.spm")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 
 

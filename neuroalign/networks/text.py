@@ -2,7 +2,7 @@
 
 A word is shown after the words before it in its passage, never before the words that follow. The
 activations are the library's own `hidden_states`, or what modules answer inside the blocks, at the word's
-sub-tokens.
+sub-tokens. A prompt, if there is one, stands before the context of every word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neuroalign.errors import DataError
+from neuroalign.errors import DataError, NetworkError
 from neuroalign.network_settings import Text
 from neuroalign.networks.base import Layer, Window
 from neuroalign.networks.text_model import (
@@ -40,7 +40,7 @@ class TextWindow(Window):
     Attributes
     ----------
     text : str
-        Context and word, joined by spaces; the word comes last.
+        Prompt, context and word, joined by spaces; the word comes last.
     word_start : int
         Character at which the word begins.
     """
@@ -131,6 +131,8 @@ class TextNetwork:
         self.token_units: tuple[int, ...] = ()
         limits = [tokenizer.model_max_length, model.max_tokens or _NO_LIMIT]
         self.max_tokens = min(limits) if min(limits) < _NO_LIMIT else None
+        self.lead = [settings.prompt] if settings.prompt else []
+        self._refuse_long_prompt()
         vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12]
         self.provenance: dict[str, Any] = {
             **model.provenance,
@@ -140,6 +142,7 @@ class TextNetwork:
             "batch_tokens": settings.batch_tokens,
             "tokenizer": f"{type(tokenizer).__name__}, {len(tokenizer)} tokens, sha256 {vocabulary}",
             "max_tokens": self.max_tokens or 0,
+            **({"prompt": settings.prompt} if settings.prompt else {}),
         }
 
     def check_items(self, items: pd.DataFrame) -> None:
@@ -179,7 +182,7 @@ class TextNetwork:
     def _window(self, words: list[str], passage: str, rank: int) -> TextWindow:
         shown = words[max(rank - self.settings.context, 0) : rank + 1]
         fitting = self._fit(shown)
-        text = " ".join(fitting)
+        text = " ".join([*self.lead, *fitting])
         word_start = len(text) - len(fitting[-1])
         truncated = len(fitting) < len(shown)
         incomplete = rank < self.settings.context and not truncated
@@ -188,21 +191,36 @@ class TextNetwork:
         return TextWindow(digest=digest, truncated=truncated, text=text, word_start=word_start)
 
     def _fit(self, words: list[str]) -> list[str]:
-        """Drop words from the left until the network's maximum holds the rest; the last one stays."""
-        text = " ".join(words)
+        """Drop words after the prompt until the network's maximum holds the rest; the last one stays."""
+        text = " ".join([*self.lead, *words])
         special = self.tokenizer.num_special_tokens_to_add(pair=False)
         # No tokenizer makes more tokens than bytes (and a leading mark): most windows need no count.
         if self.max_tokens is None or len(text.encode()) + special + 1 <= self.max_tokens:
             return words
+        begin = len(" ".join([*self.lead, ""]))
         spans = [span for span in self._tokenize([text]).encodings[0].offsets if span[1] > 0]
         surplus = len(spans) + special - self.max_tokens
         if surplus <= 0:
             return words
-        first, start = 0, 0
+        spans = [span for span in spans if span[1] > begin]
+        if surplus >= len(spans):
+            return words[-1:]
+        first, start = 0, begin
         while start < spans[surplus][0] and first < len(words) - 1:
             start += len(words[first]) + 1
             first += 1
         return words[first:]
+
+    def _refuse_long_prompt(self) -> None:
+        """A prompt must leave room for a word."""
+        if self.max_tokens is None or not self.lead:
+            return
+        count = len(self._tokenize(self.lead).encodings[0].ids)
+        if count > self.max_tokens // 2:
+            raise NetworkError(
+                f"prompt '{self.settings.prompt[:40]}': {count} tokens, but the network takes no more than "
+                f"{self.max_tokens} in all; use at most half of them for the prompt"
+            )
 
     def _tokenize(self, texts: list[str], limit: int | None = None) -> Any:
         return self.tokenizer(

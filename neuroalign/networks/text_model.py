@@ -138,7 +138,12 @@ def describe(network: Saved, settings: Text) -> tuple[tuple[Tap, ...], tuple[int
 
 def probe_without_weights(network: Saved) -> Probe | None:
     """What modules answer for two tokens, found without memory; None where a network looks at values."""
-    backbone = backbone_of(network.skeleton()).eval()
+    return probe_language(backbone_of(network.skeleton()))
+
+
+def probe_language(backbone: Any) -> Probe | None:
+    """The same of a language model that was built without memory."""
+    backbone.eval()
     backbone.config.pad_token_id = None  # or the library looks for padding among the tokens
     ids = torch.zeros((1, 2), dtype=torch.long, device="meta")
 

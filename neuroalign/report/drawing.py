@@ -15,10 +15,10 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from neuroalign.report.palette import STYLE, Scale
+from neuroalign.report.palette import CATEGORIES, STYLE, Scale
 
 
 def colour_map(name: str) -> Any:
@@ -29,12 +29,22 @@ def colour_map(name: str) -> Any:
     return LinearSegmentedColormap.from_list("r", shades)
 
 
+def colours_of(scale: Scale) -> Any:
+    """The colour map of a scale, or as many colours apart as it has names."""
+    if not scale.names:
+        return colour_map(scale.colours)
+    count = len(scale.names)
+    if count > len(CATEGORIES):
+        return matplotlib.colormaps["turbo"].resampled(count)
+    return ListedColormap(CATEGORIES[:count])
+
+
 def paint(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Colours (…, 3) in [0, 1] of values; NaN stays NaN."""
     values = np.asarray(values, float)
     finite = np.isfinite(values)
     norm = Normalize(scale.low, scale.high, clip=True)
-    out = np.asarray(colour_map(scale.colours)(norm(np.where(finite, values, scale.low))))[..., :3]
+    out = np.asarray(colours_of(scale)(norm(np.where(finite, values, scale.low))))[..., :3]
     return np.where(finite[..., None], out, np.nan)
 
 

@@ -38,7 +38,9 @@ class Evidence:
     truth : xr.Dataset or None
         What a simulated study was made from.
     missing : list of str
-        Summaries that the configuration asks for and that are not there.
+        Results that the configuration asks for and that are not there.
+    prompts : dict (owner, network) → xr.Dataset
+        What the stages `prompts` and `prompts_group` wrote, of subjects, "average" and "group".
     """
 
     study: Study
@@ -48,6 +50,7 @@ class Evidence:
     networks: dict[str, dict[str, Any]]
     truth: xr.Dataset | None
     missing: list[str] = field(default_factory=list)
+    prompts: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
 
     @property
     def any_summary(self) -> xr.Dataset:
@@ -80,7 +83,9 @@ class Evidence:
 
     def models(self) -> list[tuple[str, str]]:
         """The (network, encoder) pairs that the study is about: no twins, no nuisance control."""
-        wanted = [(network, encoder) for network in self.study.networks for encoder in self.study.encoders]
+        wanted = [
+            (network, encoder) for network in self.study.conditions() for encoder in self.study.encoders
+        ]
         return [pair for pair in wanted if any(key[1:] == pair for key in self.summaries)]
 
     def layered(self) -> list[tuple[str, str]]:
@@ -92,8 +97,8 @@ class Evidence:
         ]
 
     def twin(self, network: str) -> str | None:
-        """The untrained twin of a network, where one was run."""
-        name = twin_name(network)
+        """The untrained twin of a network, where one was run; all prompts of a network share one."""
+        name = twin_name(self.study.origin(network)) if network in self.study.conditions() else ""
         return name if any(key[1] == name for key in self.summaries) else None
 
 
@@ -129,7 +134,7 @@ def open_evidence(study: Study) -> Evidence:
             path = output / layout.GROUP.format(network=network, encoder=encoder)
             if path.exists():
                 groups[network, encoder] = arrays.open_arrays(path)
-    if not any(key[1] in study.networks for key in summaries):
+    if not any(key[1] in study.conditions() for key in summaries):
         raise DataError(
             f"{output / 'summary'}: no summary of any network to report on; run the stage 'summary' first"
         )
@@ -139,9 +144,28 @@ def open_evidence(study: Study) -> Evidence:
     networks = {
         name: _provenance(output / layout.ACTIVATIONS.format(network=name)) for name in study.all_networks()
     }
+    prompts = _prompts(study, subjects, missing)
     truth = Path(study.dataset.path) / layout.TRUTH
     known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
-    return Evidence(study, summaries, groups, recordings, networks, known, missing)
+    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts)
+
+
+def _prompts(study: Study, subjects: list[str], missing: list[str]) -> dict[tuple[str, str], xr.Dataset]:
+    """Comparisons of prompts, by owner and network; those that are not there are noted as missing."""
+    if "ridge" not in study.encoders:
+        return {}
+    found = {}
+    for network in study.compared_prompts():
+        paths = {s: layout.PROMPTS.format(subject=s, network=network) for s in subjects}
+        if len(study.subjects()) > 1:
+            paths["group"] = layout.PROMPTS_GROUP.format(network=network)
+        for owner, name in paths.items():
+            path = Path(study.output, name)
+            if path.exists():
+                found[owner, network] = arrays.open_arrays(path)
+            else:
+                missing.append(path.name)
+    return found
 
 
 def _recording(path: Path) -> dict[str, Any]:

@@ -291,7 +291,7 @@ def _group_size(evidence: Evidence, network: str, encoder: str) -> list[Warned]:
 def _ceilings(evidence: Evidence) -> list[Warned]:
     told: dict[str, list[str]] = {}
     for (subject, network, _), dataset in evidence.summaries.items():
-        if network in evidence.study.networks and str(dataset.attrs.get("ceiling_method", "")) == "none":
+        if network in evidence.study.conditions() and str(dataset.attrs.get("ceiling_method", "")) == "none":
             told.setdefault(str(dataset.attrs.get("ceiling_reason", "")), []).append(f"sub-{subject}")
     return [
         Warned(

@@ -67,6 +67,7 @@ def methods(evidence: Evidence) -> str:
         *_recordings(evidence),
         *_design(study),
         *fitting(evidence),
+        *_prompts(evidence),
         *_controls(evidence),
         *_ceiling(evidence),
         *_inference(evidence),
@@ -85,7 +86,7 @@ def _networks(evidence: Evidence) -> list[str]:
     within = {"sentence": "its sentence", "run": "its run", "task": "the whole task"}[
         evidence.study.stimuli.passage
     ]
-    for name, network in evidence.study.networks.items():
+    for name, network in evidence.study.conditions().items():
         layers = evidence.whose(name, evidence.study.encoders[0])
         count = next(iter(layers.values())).sizes["layer"] if layers else 0
         out.append(network.described(name, count, within))
@@ -164,6 +165,19 @@ def _trial_design(study: Study) -> list[str]:
     ]
 
 
+def _prompts(evidence: Evidence) -> list[str]:
+    networks = list(dict.fromkeys(network for _, network in evidence.prompts))
+    if not networks:
+        return []
+    return [
+        f"For {', '.join(networks)}, the prompt of every target was the one whose chosen layer had the "
+        "highest inner score, chosen anew in every fold from training data; held-out R² was parted among "
+        "prompts by banded ridge (Nunez-Elizalde 2019) with a band for each prompt and one for the nuisance "
+        "features, at the layer with the highest mean inner score over prompts, as the loss of R² when a "
+        "prompt is left out."
+    ]
+
+
 def _controls(evidence: Evidence) -> list[str]:
     nuisance = evidence.study.design.nuisance
     named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns, *nuisance.networks]
@@ -178,7 +192,7 @@ def _controls(evidence: Evidence) -> list[str]:
             "through the same folds alone as a control, and were projected out of both held-out response "
             "and prediction for the partial correlation r_unique."
         )
-    if any(evidence.twin(network) for network in evidence.study.networks):
+    if any(evidence.twin(network) for network in evidence.study.conditions()):
         out.append(
             "Each network was compared with an untrained twin: the same architecture with random weights."
         )
@@ -213,7 +227,7 @@ def _ceiling(evidence: Evidence) -> list[str]:
 
 
 def _inference(evidence: Evidence) -> list[str]:
-    summary = next(d for key, d in evidence.summaries.items() if key[1] in evidence.study.networks)
+    summary = next(d for key, d in evidence.summaries.items() if key[1] in evidence.study.conditions())
     settings = evidence.study.inference
     how = {
         "circular_shift": "circular shifts of each held-out run's responses against their predictions",
@@ -232,7 +246,7 @@ def _inference(evidence: Evidence) -> list[str]:
         f"{count} {how}; the null was widened by √2, since every pair of folds is used in both directions. "
         f"Targets are called significant at {rule}."
     ]
-    group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.networks), None)
+    group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.conditions()), None)
     if group is not None:
         n = (
             int(np.max(group["n_subjects"].values))

@@ -13,7 +13,7 @@ from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
 from neuroalign.network_settings import Network
-from neuroalign.report import figures, partition, rivals, tables, truth, viewer
+from neuroalign.report import figures, partition, prompts, rivals, tables, truth, viewer
 from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
 from neuroalign.report.findings import findings, warnings
@@ -80,7 +80,7 @@ def write_report(study: Study) -> Path:
 
 
 def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
-    """Tables that only some studies have: of the variance partition, and of encoders beside each other."""
+    """Tables that only some studies have: the variance partition, prompts, encoders beside each other."""
     found = {}
     if models := partition.parted(evidence):
         parts = [
@@ -88,6 +88,8 @@ def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
             for model in models
         ]
         found["partition"] = pd.concat(parts)
+    if networks := prompts.compared(evidence):
+        found["prompts"] = pd.concat([prompts.prompt_table(evidence, network) for network in networks])
     if pairs := rivals.pairs(evidence):
         found["encoders"] = pd.concat([rivals.rival_table(evidence, pair) for pair in pairs])
     return found
@@ -95,7 +97,8 @@ def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
 
 def _comparisons(evidence: Evidence) -> list[list[str]]:
     sentences = [rivals.rival_sentence(evidence, pair) for pair in rivals.pairs(evidence)]
-    return [sentences] if sentences else []
+    said = [prompts.prompt_sentence(evidence, network) for network in prompts.compared(evidence)]
+    return [part for part in (sentences, said) if part]
 
 
 def _environment() -> jinja2.Environment:
@@ -136,7 +139,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
     facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
     nuisance = study.design.nuisance.networks
-    for name, network in study.networks.items():
+    for name, network in study.conditions().items():
         if name in nuisance:
             facts.append((f"Nuisance {name}", "; ".join([network.named, *network.facts])))
         else:

@@ -15,6 +15,9 @@ colour-blind eyes, and each with its own line style too."""
 SHARED = "#b9b4d3"
 """Colour of what network and nuisance features explain alike."""
 
+CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
+"""Colours of things without an order, distinct to colour-blind eyes (Okabe & Ito, and a brown)."""
+
 # parse_math off: a dollar sign in a region's name is a dollar sign.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -119,9 +122,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Scale:
-    """How values become colours: a colour map's name, limits and what the numbers are."""
+    """How values become colours: a colour map's name, limits and what the numbers are.
+
+    Numbers that stand for `names`, from 1, have colours apart instead of a colour map.
+    """
 
     colours: str
     low: float
     high: float
     label: str
+    names: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import attention, figures, partition, recovered, rivals, tables, truth
+from neuroalign.report import attention, figures, partition, prompts, recovered, rivals, tables, truth
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import Evidence
 from neuroalign.report.printed import (
@@ -73,6 +73,7 @@ def parts(
         found.append(Part("maps", "Maps", notes=[note]))
     found[1:1] = [
         *_partition_parts(evidence),
+        *_prompt_parts(evidence, canvas),
         *_attention_parts(evidence, canvas),
         *_encoder_parts(evidence, canvas),
     ]
@@ -121,6 +122,24 @@ def _partition_parts(evidence: Evidence) -> list[Part]:
         for model in models
     ]
     return [Part("partition", "Variance partition", drawn, shown, [partition.ABOUT])] if models else []
+
+
+def _prompt_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
+    """The prompts of networks beside each other, where any has several."""
+    networks = prompts.compared(evidence)
+    drawn = [
+        picture for network in networks for picture in prompts.prompt_pictures(evidence, network, canvas)
+    ]
+    shown = [
+        printed(
+            with_intervals(prompts.prompt_table(evidence, network), ["unique"]),
+            f"{network}: prompts by region",
+            prompts.COLUMNS,
+            prompts.NOTE,
+        )
+        for network in networks
+    ]
+    return [Part("prompts", "Prompts", drawn, shown, [prompts.ABOUT])] if networks else []
 
 
 def _attention_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:

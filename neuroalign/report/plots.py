@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from neuroalign.report.drawing import colour_map, encoded, legend, paint, panels_of, styled
+from neuroalign.report.drawing import colours_of, encoded, legend, paint, panels_of, styled
 from neuroalign.report.palette import (
     CEILING,
     GRID,
@@ -178,16 +178,20 @@ def picture_rows(rows: Sequence[tuple[str, Sequence[np.ndarray], Scale]], column
 
 
 def _colour_bar(figure: Figure, axis: Any, scale: Scale) -> None:
-    mappable = matplotlib.cm.ScalarMappable(Normalize(scale.low, scale.high), colour_map(scale.colours))
+    mappable = matplotlib.cm.ScalarMappable(Normalize(scale.low, scale.high), colours_of(scale))
     box = axis.get_position()
     axis.set_position([box.x0, box.y0 + 0.12 * box.height, box.width, 0.76 * box.height])
     bar = figure.colorbar(mappable, cax=axis, label=scale.label)
     bar.outline.set_visible(False)
     bar.set_label(scale.label, fontsize=8)
+    if scale.names:
+        bar.set_ticks(range(1, len(scale.names) + 1), labels=scale.names)
 
 
-def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], scale: Scale) -> str:
-    """A matrix region × layer with its numbers."""
+def heat_map(
+    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], scale: Scale, digits: int = 2
+) -> str:
+    """A matrix, such as region × layer, with its numbers."""
     with styled():
         figure = Figure(figsize=(0.62 * len(columns) + 2.6, 0.3 * len(rows) + 1.3), layout="constrained")
         axis = figure.subplots()
@@ -197,11 +201,13 @@ def heat_map(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], sc
             for (row, column), value in np.ndenumerate(values):
                 if np.isfinite(value):
                     ink = "white" if colours[row, column] @ [0.3, 0.59, 0.11] < 0.55 else INK
-                    axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=ink)
+                    axis.text(
+                        column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=7.5, color=ink
+                    )
         axis.set_xticks(range(len(columns)), columns, rotation=35, ha="right", color=INK)
         axis.set_yticks(range(len(rows)), rows, color=INK)
         axis.grid(visible=False)
-        mappable = matplotlib.cm.ScalarMappable(Normalize(scale.low, scale.high), colour_map(scale.colours))
+        mappable = matplotlib.cm.ScalarMappable(Normalize(scale.low, scale.high), colours_of(scale))
         figure.colorbar(mappable, ax=axis, label=scale.label, shrink=0.9).outline.set_visible(False)
         return encoded(figure)
 

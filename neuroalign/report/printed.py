@@ -53,6 +53,9 @@ HEADINGS = {
     "network_weight": "network's weight",
     "ceiling_r2": "ceiling R²",
     "difference": "Δr",
+    "share_preferred": "prefer it",
+    "unique": "R² unique to prompt",
+    "nuisance_r2": "nuisance R²",
 }
 """Column names of the tables in words, where they differ."""
 

@@ -25,7 +25,7 @@ Pair = tuple[str, str, str]
 def pairs(evidence: Evidence) -> list[Pair]:
     """Every further encoder of a network beside the first of the configuration, where anyone has both."""
     first, *others = evidence.study.encoders
-    wanted = [(network, encoder, first) for network in evidence.study.networks for encoder in others]
+    wanted = [(network, encoder, first) for network in evidence.study.conditions() for encoder in others]
     return [pair for pair in wanted if _both(evidence, pair)]
 
 

@@ -71,7 +71,7 @@ def recoveries(evidence: Evidence, network: str, encoder: str) -> list[Recovery]
     """
     truth = evidence.truth
     planted = None if truth is None else truth.attrs.get("network")
-    if truth is None or planted not in (None, evidence.study.networks[network].named):
+    if truth is None or planted not in (None, evidence.study.conditions()[network].named):
         return []
     out = []
     names = (

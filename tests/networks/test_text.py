@@ -454,3 +454,64 @@ def test_real_network_agrees_with_one_word_at_a_time():
     found = network.run(network.windows(items))
     for layer, truth in zip(found, plainly(folder, items, 4, "mean"), strict=True):
         np.testing.assert_allclose(layer, truth, atol=2e-5)
+
+
+ASKED = "Once upon a time:"
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_a_prompt_stands_before_the_context(sources, kind):
+    settings = Text(source=sources(kind), context=3, prompt=ASKED, device="cpu", batch_tokens=50)
+    network = open_network(settings)
+    items = words(STORY[:9])
+    windows = network.windows(items)
+    assert windows[0].text == f"{ASKED} Alice"
+    assert windows[5].text == f"{ASKED} {' '.join(STORY[2:6])}"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(sources(kind))
+    model = transformers.AutoModel.from_pretrained(sources(kind), dtype=torch.float32).eval()
+    found = network.run(windows)
+    for row, window in enumerate(windows):
+        inputs = tokenizer(window.text, return_tensors="pt", return_offsets_mapping=True)
+        ends = inputs.pop("offset_mapping")[0, :, 1]
+        at = [i for i, end in enumerate(ends) if end > len(window.text) - len(STORY[row])]
+        with torch.inference_mode():
+            states = model(**inputs, output_hidden_states=True).hidden_states
+        for layer, state in zip(found, states, strict=True):
+            np.testing.assert_allclose(layer[row], state[0, at].mean(0).numpy(), atol=2e-6, rtol=1e-5)
+
+
+def test_inputs_under_two_prompts_are_two(sources):
+    items = words(STORY[:9])
+    digests = []
+    for prompt in ("", ASKED, "Another:"):
+        network = open_network(Text(source=sources("gpt2"), context=2, prompt=prompt, device="cpu"))
+        digests.append({window.digest for window in network.windows(items)})
+        assert network.provenance.get("prompt", "") == prompt
+    assert not digests[0] & digests[1]
+    assert not digests[1] & digests[2]
+    assert not digests[0] & digests[2]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_the_context_is_cut_and_the_prompt_is_kept(sources, kind):
+    network = open_network(Text(source=sources(kind), context=500, prompt=ASKED, device="cpu"))
+    items = words(STORY * 4)
+    window = network.windows(items, [len(items) - 1])[0]
+    assert window.truncated
+    assert window.text.startswith(f"{ASKED} ")
+    assert window.text.endswith(" was reading")
+    assert window.text[window.word_start :] == "reading"
+    whole = network.tokenizer(window.text)["input_ids"]
+    assert 50 < len(whole) <= 64  # nothing is left for the tokenizer to cut
+    assert network.encode([window])[0].ids == whole
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(sources):
+    with pytest.raises(NetworkError, match=r"prompt 'Once.*takes no more than 64 in all; use at most half"):
+        open_network(Text(source=sources("gpt2"), prompt=ASKED * 10, device="cpu"))
+
+
+def test_described_with_its_prompt():
+    settings = Text(source="a/b", prompt="Say:", context=4)
+    assert "prompt “Say:”" in settings.facts
+    assert "after the prompt “Say:” and up to 4 preceding words" in settings.described("net", 3, "its run")

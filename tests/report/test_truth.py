@@ -60,7 +60,7 @@ def evidence(repeats: str, named: str = "the planted one") -> Any:
     return SimpleNamespace(
         truth=truth,
         study=SimpleNamespace(
-            networks={"n": SimpleNamespace(named=named)}, design=SimpleNamespace(repeats=repeats)
+            conditions=lambda: {"n": SimpleNamespace(named=named)}, design=SimpleNamespace(repeats=repeats)
         ),
         whose=lambda *_: {"02": found(truth)},
     )

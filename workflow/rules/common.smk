@@ -29,7 +29,7 @@ def code_of(stage):
 
 
 def simulation_code():
-    planted = next(iter(STUDY.networks.values()))
+    planted = next(iter(STUDY.conditions().values()))
     return triggers.code_digest("simulate", family=planted.family, kind=STUDY.simulate.kind)
 
 
@@ -58,6 +58,23 @@ def joint_code(wildcards):
     return triggers.code_digest("fit", TOGETHER)
 
 
+def conditions_of(wildcards):
+    """Names that a network has under its prompts."""
+    return list(STUDY.compared_prompts()[wildcards.network].values())
+
+
+def of_conditions(pattern):
+    """Files of a network under all of its prompts, as fitted by ridge regression."""
+
+    def files(wildcards):
+        return [
+            at(pattern).format(subject=wildcards.subject, network=name, encoder=stages.COMPARED)
+            for name in conditions_of(wildcards)
+        ]
+
+    return files
+
+
 def one_of(names):
     """A wildcard constraint: one of these names and nothing else."""
     return "|".join(names) or "(?!)"
@@ -72,6 +89,7 @@ ATTENDING_ALONE = [name for name in FITTED_SUBJECTS if not JOINT or name not in 
 ENCODERS_BY_LAYER = [name for name in STUDY.encoders if name in triggers.BY_LAYER]
 EXTRACTED = list(STUDY.all_networks())
 NETWORKS = list(STUDY.fitted_networks())
+PROMPTED = stages.prompted_networks(STUDY)
 BESIDE = expand(at(layout.ACTIVATIONS), network=STUDY.design.nuisance.networks)
 CONTROLS = [name for name in stages.networks(STUDY) if name not in NETWORKS]
 SIMULATED = [f"{STUDY.dataset.path}/dataset_description.json"] if STUDY.simulate else []

@@ -1,6 +1,7 @@
 rule maps:
     input:
         summaries=stages.summary_files(STUDY),
+        prompts=stages.prompt_files(STUDY),
     output:
         maps=directory(at(layout.MAPS)),
     log:

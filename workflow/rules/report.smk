@@ -1,6 +1,7 @@
 rule report:
     input:
         summaries=stages.summary_files(STUDY),
+        prompts=stages.prompt_files(STUDY),
         maps=at(layout.MAPS),
         simulated=SIMULATED,
     output:
