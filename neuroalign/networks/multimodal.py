@@ -147,6 +147,7 @@ class MultimodalNetwork:
         self.depth = tuple(tap.depth for tap in self.taps)
         self.units = tuple(units_of(tap, seen) for tap in self.taps)
         self.places: tuple[np.ndarray, ...] = ()
+        self.token_units: tuple[int, ...] = ()
         self.provenance: dict[str, Any] = {
             **provenance,
             "states": "hidden_states",
