@@ -104,8 +104,8 @@ def open_shown(way: Way, folder: Path, batches: int) -> Shown:
 
 
 def _images(way: Way, folder: Path, batches: int) -> Shown:
-    from neuroalign.network_settings import Vision
     from neuroalign.networks.vision import image_part, open_network
+    from neuroalign.settings.networks import Vision
     from neuroalign.stimuli.media import content_digest, read_image
 
     settings = Vision(
@@ -126,8 +126,8 @@ def _images(way: Way, folder: Path, batches: int) -> Shown:
 
 
 def _words(way: Way, folder: Path, batches: int) -> Shown:
-    from neuroalign.network_settings import Text
     from neuroalign.networks.text import open_network
+    from neuroalign.settings.networks import Text
 
     settings = Text(
         source=str(folder / "text"), weights="random", context=WORDS - 1, taps=way.taps,

@@ -25,9 +25,9 @@ import zarr
 from tqdm import tqdm
 
 from neuroalign.arrays import layer_group, save_json
-from neuroalign.network_settings import Network
 from neuroalign.networks.base import OpenNetwork
 from neuroalign.networks.families import open_network
+from neuroalign.settings.networks import Network
 
 ITEMS_PER_CHUNK = 512
 CHUNK_BYTES = 256 * 2**20
@@ -44,7 +44,7 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
 
     Parameters
     ----------
-    settings : network_settings.Network
+    settings : Network
     name : str
         The network's name in the study.
     items : DataFrame

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset, Study
+from neuroalign.config import Study
 from neuroalign.errors import DataError, choices
 from neuroalign.headers import count_volumes, read_json
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 ENTITY_ORDER = (
     *("sub", "tpl", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain"),

@@ -13,11 +13,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from neuroalign.any_network import FAMILIES
 from neuroalign.config import Study
 from neuroalign.errors import ConfigError, choices
-from neuroalign.section import Section
-from neuroalign.simulation_settings import SIMULATIONS
+from neuroalign.settings.families import FAMILIES
+from neuroalign.settings.section import Section
+from neuroalign.settings.simulation import SIMULATIONS
 
 _KINDS: dict[str, tuple[int, str, Mapping[str, type[Section]]]] = {
     "networks": (2, "family", FAMILIES),

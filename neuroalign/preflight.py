@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError, choices
-from neuroalign.network_settings import Network
-from neuroalign.response_settings import TABLED_KINDS
+from neuroalign.settings.networks import Network
+from neuroalign.settings.responses import TABLED_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

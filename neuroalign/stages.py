@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from neuroalign import layout
-from neuroalign.config import STACKED, Study
+from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
-from neuroalign.response_settings import TABLED_KINDS
+from neuroalign.settings.encoders import STACKED
+from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:

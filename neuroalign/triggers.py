@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass
 
 from neuroalign.config import Study
-from neuroalign.network_settings import COMPUTING, Network
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
-from neuroalign.section import Section
+from neuroalign.settings.networks import COMPUTING, Network
+from neuroalign.settings.section import Section
 
 
 @dataclass(frozen=True)

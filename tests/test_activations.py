@@ -23,8 +23,8 @@ from neuroalign import activations
 from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Text
 from neuroalign.networks.text import TextNetwork, open_network
+from neuroalign.settings.networks import Text
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -220,7 +220,7 @@ def test_killed_process_loses_only_the_chunk_in_flight(settings, items, tmp_path
         import os, signal
         import pandas as pd
         from neuroalign import activations
-        from neuroalign.network_settings import Text
+        from neuroalign.settings.networks import Text
 
         activations.ITEMS_PER_CHUNK = {CHUNK}
         whole = activations._Partial._array

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from neuroalign import config, configfile
-from neuroalign.any_network import FAMILIES
 from neuroalign.errors import ConfigError
-from neuroalign.simulation_settings import SIMULATIONS
+from neuroalign.settings.families import FAMILIES
+from neuroalign.settings.simulation import SIMULATIONS
 
 ROOT = Path(__file__).parents[1]
 

@@ -113,7 +113,7 @@ def test_a_fit_depends_on_its_own_encoder_alone(encoder: str) -> None:
 def test_every_encoder_of_the_config_says_what_it_reads() -> None:
     from typing import get_args
 
-    from neuroalign.config import Encoder
+    from neuroalign.settings.encoders import Encoder
 
     assert set(triggers.FITS_WITH) == set(get_args(Encoder))
 

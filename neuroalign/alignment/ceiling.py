@@ -24,9 +24,9 @@ import xarray as xr
 
 from neuroalign.alignment.repeats import repeat_ceiling
 from neuroalign.arrays import place_attributes, target_coordinates
-from neuroalign.config import Ceiling
 from neuroalign.design.trials import are_trials
 from neuroalign.layout import AVERAGE
+from neuroalign.settings.statistics import Ceiling
 
 BLOCK = 4096
 """Targets bootstrapped at once."""
@@ -49,7 +49,7 @@ def ceilings(
         May hold the mean of all subjects under `layout.AVERAGE`.
     events : DataFrame
         Of all subjects; decides whose runs had the same stimuli.
-    settings : config.Ceiling
+    settings : Ceiling
     seed : int
     averaged : bool
         Of trials: whether means over those of one stimulus are predicted, not single ones.

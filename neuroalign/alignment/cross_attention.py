@@ -22,12 +22,12 @@ from neuroalign.alignment.fold import FoldFit
 from neuroalign.alignment.listener import Listener
 from neuroalign.alignment.ridge import FoldRidge, fit_ridge, refitted
 from neuroalign.alignment.scored import fold_scores
-from neuroalign.config import CrossAttention
 from neuroalign.design.features import unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.attention.tokens import Tokens
 from neuroalign.encoders.cross_attention import CrossAttentionEncoder
 from neuroalign.errors import DataError
+from neuroalign.settings.encoders import CrossAttention
 
 log = logging.getLogger("neuroalign")
 
@@ -61,7 +61,7 @@ class FoldAttention:
 
     Attributes
     ----------
-    settings : config.CrossAttention
+    settings : CrossAttention
         With it decided who asks.
     alphas : sequence of float
         Penalties of the nuisance features.

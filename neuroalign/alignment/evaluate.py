@@ -23,11 +23,11 @@ from neuroalign.alignment.fold import FoldEncoder
 from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations, open_arrays, save_arrays
-from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.errors import DataError
 from neuroalign.layout import NUISANCE
+from neuroalign.settings.design import Design
 
 log = logging.getLogger("neuroalign")
 
@@ -77,7 +77,7 @@ def evaluate(
         Events of this subject.
     activations : Activations or None
         None fits the nuisance features alone.
-    settings : config.Design
+    settings : Design
     encoder : FoldEncoder
     partial : Path
         Folder where finished layers are kept, so that a killed job goes on; removed at the end.

@@ -17,8 +17,8 @@ from neuroalign.alignment.listener import Listener, check_together
 from neuroalign.alignment.looked_at import looked_at, read_layers
 from neuroalign.alignment.scored import among_all, as_one_layer, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations, open_arrays, save_arrays
-from neuroalign.config import Design
 from neuroalign.design.trials import are_trials
+from neuroalign.settings.design import Design
 
 log = logging.getLogger("neuroalign")
 
@@ -44,7 +44,7 @@ def evaluate_attention(
     people : mapping of subject to (responses, events)
     activations : Activations
         Of all their stimuli.
-    design : config.Design
+    design : Design
     encoder : FoldAttention
     partial : Path
         Folder where finished folds and the state of training are kept, so that a killed job goes on;

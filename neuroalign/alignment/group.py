@@ -13,8 +13,8 @@ from neuroalign.alignment.inference import significant
 from neuroalign.alignment.layers import ATTENDED, BESIDE, attended, depths
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.arrays import place_attributes, target_coordinates
-from neuroalign.config import Inference
 from neuroalign.errors import DataError
+from neuroalign.settings.statistics import Inference
 
 ENOUGH_SUBJECTS = 8
 """From here on signs are flipped over subjects; with fewer, 2⁻ⁿ is too coarse to pass a correction."""
@@ -37,7 +37,7 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
     ----------
     summaries : list of Dataset
         One per subject, of one network and encoder; subjects without a valid target are left out.
-    settings : config.Inference
+    settings : Inference
     seed : int
 
     Returns
@@ -136,7 +136,7 @@ def over_subjects(
     ----------
     unique, single : arrays (n_subjects, n_targets)
         Unique correlations, and each subject's own p-values.
-    settings : config.Inference
+    settings : Inference
     seed : int
 
     Returns

@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.arrays import Activations
-from neuroalign.config import Design
 from neuroalign.design.folds import Fold, make_folds
 from neuroalign.design.trials import are_trials, trial_events, trial_rows
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design
 
 
 def held_out(
@@ -29,7 +29,7 @@ def held_out(
         Of this subject.
     activations : Activations or None
         Say which stimuli the network saw alike; without them, items are told apart by their number.
-    settings : config.Design
+    settings : Design
     lag : float
         Seconds over which a sample depends on what was before: the gap wherever a run is cut.
 

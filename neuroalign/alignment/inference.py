@@ -26,9 +26,9 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.arrays import place_attributes, target_coordinates
-from neuroalign.config import Inference
 from neuroalign.design.trials import are_trials
 from neuroalign.metrics import residual
+from neuroalign.settings.statistics import Inference
 
 BLOCK = 1024
 """Targets tested at once; bounds the memory of the null distributions."""
@@ -70,7 +70,7 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         Held-out predictions with their folds and nuisance features.
     responses : Dataset
         Of the same subject.
-    settings : config.Inference
+    settings : Inference
     seed : int
 
     Returns

@@ -12,13 +12,13 @@ import xarray as xr
 from neuroalign.alignment.held_out import held_out, inputs, sample_of_event, sides
 from neuroalign.alignment.looked_at import Layers, reach, tokens_of
 from neuroalign.arrays import Activations
-from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.design.resample import remove_drifts
 from neuroalign.design.trials import are_trials
 from neuroalign.encoders.attention.tokens import Tokens
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design
 
 
 @dataclass(frozen=True)

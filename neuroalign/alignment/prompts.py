@@ -23,9 +23,10 @@ from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.prompt_partition import BandSettings, partition_prompts, shared_layers
 from neuroalign.alignment.scored import among_all
 from neuroalign.arrays import Activations, place_attributes, target_coordinates
-from neuroalign.config import Design, Inference
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design
+from neuroalign.settings.statistics import Inference
 
 BY_PROMPT = ("train_r", "r", "unique")
 """Per prompt and target: inner score of the chosen layer, its held-out r, and the unique part of R²."""
@@ -71,8 +72,8 @@ def compare_prompts(
         Of this subject.
     conditions : mapping of prompt to Condition
         At least two.
-    design : config.Design
-    tests : config.Inference
+    design : Design
+    tests : Inference
     bands : BandSettings
     beside : sequence of Activations
         Networks whose features are nuisance.
@@ -188,7 +189,7 @@ def combine_prompts(subjects: Sequence[xr.Dataset], settings: Inference, seed: i
     ----------
     subjects : sequence of Dataset
         What `compare_prompts` gives; subjects without a valid target are left out.
-    settings : config.Inference
+    settings : Inference
     seed : int
 
     Returns

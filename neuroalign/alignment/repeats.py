@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.config import Ceiling
 from neuroalign.design.trials import trial_events
+from neuroalign.settings.statistics import Ceiling
 
 BLOCK = 2048
 """Targets bootstrapped at once."""
@@ -37,7 +37,7 @@ def repeat_ceiling(
         Responses to trials, of one subject.
     events : DataFrame
         Of this subject.
-    settings : config.Ceiling
+    settings : Ceiling
     averaged : bool
         Whether what is predicted are means over the trials of a stimulus, not single trials.
     rng : Generator

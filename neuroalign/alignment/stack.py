@@ -24,10 +24,10 @@ from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.ridge import refitted, side_by_side
 from neuroalign.alignment.scored import as_one_layer, fold_scores, labelled_predictions, labelled_scores
 from neuroalign.arrays import Activations
-from neuroalign.config import Design
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.blend import blend
+from neuroalign.settings.design import Design
 
 STACK, WEIGHT = "stack", "attention_weight"
 """Name of the one layer that scores are given for; and how much of the prediction is cross-attention's."""
@@ -70,7 +70,7 @@ def evaluate_stack(
     events : DataFrame
         Of this subject.
     activations : Activations
-    settings : config.Design
+    settings : Design
     parts : Parts
     window_s : float
         Of cross-attention; with the longest delay it decides the inner folds.

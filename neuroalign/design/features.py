@@ -14,10 +14,10 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.arrays import Activations
-from neuroalign.config import Design
 from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
 from neuroalign.design.trials import are_trials, trial_events
 from neuroalign.errors import DataError, choices
+from neuroalign.settings.design import Design
 
 HRF_REACH_S = 12.0
 """Seconds after which little of a haemodynamic response is left: the lag of the hrf design."""
@@ -119,7 +119,7 @@ def design_subject(
         Gives run and time of every sample, the confounds and the high-pass that was applied.
     events : DataFrame
         Those of this subject: run, onset, duration (s), item.
-    settings : config.Design
+    settings : Design
     beside : sequence of Activations
         Networks whose features are nuisance, all layers of them.
 

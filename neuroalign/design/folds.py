@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroalign.config import Folds
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Folds
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def make_folds(
     runs : array (n_samples,) of str
     times : array (n_samples,)
         Seconds within the run.
-    settings : config.Folds
+    settings : Folds
     lag : float
         Longest delay of the response in seconds: the gap wherever a run is cut.
     linked : pairs of run labels

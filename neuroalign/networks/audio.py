@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.media_settings import Audio
 from neuroalign.networks.audio_model import HearingModel
 from neuroalign.networks.base import Layer, Window
 from neuroalign.networks.taps import read
+from neuroalign.settings.media import Audio
 from neuroalign.stimuli.sound import check_sound, read_sound
 
 _ROUNDING_S = 1e-6

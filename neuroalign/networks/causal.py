@@ -6,12 +6,12 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Device
 from neuroalign.networks.devices import find_device
 from neuroalign.networks.layers import positions
 from neuroalign.networks.pretrained import Saved
 from neuroalign.networks.sources import weights_digest
 from neuroalign.networks.text_model import LoadedModel
+from neuroalign.settings.networks import Device
 
 
 def load_causal(network: Saved, device: Device) -> LoadedModel:

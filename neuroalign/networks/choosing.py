@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from neuroalign.errors import NetworkError, choices
-from neuroalign.network_settings import Layers
 from neuroalign.networks.taps import Tap
+from neuroalign.settings.networks import Layers
 
 BY_DEPTH = "depth:"
 

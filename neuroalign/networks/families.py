@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuroalign.network_settings import Network
     from neuroalign.networks.base import Layer, OpenNetwork
+    from neuroalign.settings.networks import Network
 
 MODULES = {
     "text": "neuroalign.networks.text",
@@ -27,7 +27,7 @@ def open_network(settings: Network, seed: int = 0) -> OpenNetwork[Any]:
 
     Parameters
     ----------
-    settings : network_settings.Network
+    settings : Network
     seed : int
         Draws the weights of a random network.
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError, choices
-from neuroalign.network_settings import Features
 from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.feature_arrays import open_array
+from neuroalign.settings.features import Features
 
 LAYER = "features"
 
@@ -66,7 +66,7 @@ class OwnFeatures:
 
     Parameters
     ----------
-    settings : network_settings.Features
+    settings : Features
     """
 
     def __init__(self, settings: Features) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neuroalign.errors import DataError
-from neuroalign.network_settings import FEATURES_OF, Handmade
 from neuroalign.networks.base import kept_layers
 from neuroalign.networks.sources import locate
+from neuroalign.settings.features import FEATURES_OF, Handmade
 
 if TYPE_CHECKING:
     from neuroalign.networks.base import OpenNetwork

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Handmade
 from neuroalign.networks.base import Window, kept_layers, relative_depth
 from neuroalign.networks.handmade import check_modality
 from neuroalign.networks.image_features import relative_luminance
 from neuroalign.networks.sound_features import RATE_HZ, envelope, mel
+from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.sound import check_sound, read_sound
 from neuroalign.stimuli.video import check_film, read_frames
 
@@ -43,7 +43,7 @@ class HandmadeClips:
 
     Parameters
     ----------
-    settings : network_settings.Handmade
+    settings : Handmade
         With features of sound, or of video.
     """
 

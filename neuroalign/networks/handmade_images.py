@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Handmade
 from neuroalign.networks.base import kept_layers, relative_depth
 from neuroalign.networks.handmade import check_modality
 from neuroalign.networks.image_features import FEATURES, places
 from neuroalign.networks.image_windows import ImageWindow, image_windows
+from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.media import check_image, read_image
 
 
@@ -26,7 +26,7 @@ class HandmadeImages:
 
     Parameters
     ----------
-    settings : network_settings.Handmade
+    settings : Handmade
         With features of images.
     """
 

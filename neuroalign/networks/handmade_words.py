@@ -12,12 +12,13 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Handmade, Text
 from neuroalign.networks.base import kept_layers, relative_depth
 from neuroalign.networks.causal import load_causal
 from neuroalign.networks.handmade import check_modality
 from neuroalign.networks.text import TextNetwork, TextWindow, batches
 from neuroalign.networks.text_model import load_tokenizer, saved
+from neuroalign.settings.features import Handmade
+from neuroalign.settings.networks import Text
 
 _BATCH_TOKENS = 1024
 """Tokens per forward pass: each has a logit for every word of the vocabulary."""
@@ -28,7 +29,7 @@ class HandmadeWords:
 
     Parameters
     ----------
-    settings : network_settings.Handmade
+    settings : Handmade
         With features of words.
 
     Raises
@@ -97,7 +98,7 @@ class Surprise:
 
     Parameters
     ----------
-    settings : network_settings.Handmade
+    settings : Handmade
         With `model`.
 
     Attributes

@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Images, Pooled
 from neuroalign.networks.base import Layer
 from neuroalign.networks.films import FilmWindow, film_windows, in_order
 from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.networks.layouts import Layout
 from neuroalign.networks.projection import Projection
 from neuroalign.networks.taps import Tap, read
+from neuroalign.settings.networks import Images, Pooled
 from neuroalign.stimuli.media import check_image, read_image
 from neuroalign.stimuli.video import check_film, read_frames
 
@@ -58,7 +58,7 @@ class ImageNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Pooled
+    settings : Pooled
         Of video, `Images` says how many frames of a step are shown.
     model : ImageModel
     seed : int

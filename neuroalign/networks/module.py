@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Module, Preprocessing
 from neuroalign.networks.base import Layer, relative_depth
 from neuroalign.networks.choosing import Offer, depth_of
 from neuroalign.networks.devices import compute_dtype, find_device
@@ -26,6 +25,7 @@ from neuroalign.networks.layouts import Layout, first_grid, layout_of, units_las
 from neuroalign.networks.own_module import build, code_facts, read_weights
 from neuroalign.networks.probe import Probe, probe
 from neuroalign.networks.taps import Tap
+from neuroalign.settings.modules import Module, Preprocessing
 
 _SHOWN = 2
 """Images shown to find the layers, so that the axis of images can be told from others."""
@@ -64,7 +64,7 @@ def open_network(settings: Module, seed: int = 0) -> ImageNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Module
+    settings : Module
     seed : int
         Draws the weights of a random network, and the projection of `pooling: flatten`.
 

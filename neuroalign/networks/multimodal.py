@@ -19,7 +19,6 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Multimodal
 from neuroalign.networks.base import Layer
 from neuroalign.networks.conversation import Inputs, Processor, alike, joined, prolonged
 from neuroalign.networks.image_windows import ImageWindow
@@ -30,6 +29,7 @@ from neuroalign.networks.sources import locate
 from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap, read
 from neuroalign.networks.text_model import probe_language, units_of
+from neuroalign.settings.networks import Multimodal
 from neuroalign.stimuli.media import read_image
 
 
@@ -68,7 +68,7 @@ def open_network(settings: Multimodal, seed: int = 0) -> MultimodalNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Multimodal
+    settings : Multimodal
     seed : int
         Draws the weights of a random network.
 
@@ -127,7 +127,7 @@ class MultimodalNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Multimodal
+    settings : Multimodal
     model : transformers.PreTrainedModel
         With its head.
     processor : Processor

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from neuroalign.errors import NetworkError, choices
-from neuroalign.network_settings import Module
+from neuroalign.settings.modules import Module
 
 _TORCH = (".pt", ".pth", ".bin")
 _WRAPPED_IN = ("state_dict", "model_state_dict", "model")

@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Pretrained
 from neuroalign.networks.devices import compute_dtype, find_device
 from neuroalign.networks.sources import Located, weights_digest
+from neuroalign.settings.networks import Pretrained
 
 _UNUSED = ("pooler", "masked_spec_embed")
 """Parameters that no layer is made of: a head, and what hides sound while a network is trained."""
@@ -83,7 +83,7 @@ class Saved:
 
         Parameters
         ----------
-        settings : network_settings.Pretrained
+        settings : Pretrained
         seed : int
 
         Returns

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import TapKind
 from neuroalign.networks.base import relative_depth
 from neuroalign.networks.choosing import Offer, depth_of
 from neuroalign.networks.taps import Tap
+from neuroalign.settings.networks import TapKind
 
 ATTENTION = (
     ("attention", "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa

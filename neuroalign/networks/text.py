@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Text
 from neuroalign.networks.base import Layer, Window
 from neuroalign.networks.text_model import (
     LoadedModel,
@@ -28,6 +27,7 @@ from neuroalign.networks.text_model import (
     saved,
     units_of,
 )
+from neuroalign.settings.networks import Text
 
 _NO_LIMIT = 1 << 20
 """Tokenizers without a maximum claim an astronomic one."""
@@ -90,7 +90,7 @@ def open_network(settings: Text, seed: int = 0) -> TextNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Text
+    settings : Text
     seed : int
         Draws the weights of a random network; pretrained ones do not depend on it.
 
@@ -114,7 +114,7 @@ class TextNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Text
+    settings : Text
     tokenizer : transformers.PreTrainedTokenizerFast
     model : LoadedModel
     """

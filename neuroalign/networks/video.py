@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.media_settings import Video
 from neuroalign.networks.base import Layer
 from neuroalign.networks.films import FilmWindow, film_windows
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
 from neuroalign.networks.layouts import MOST_SPECIAL, Layout
 from neuroalign.networks.taps import Tap
 from neuroalign.networks.vision import BLANK, Described, loaded
+from neuroalign.settings.media import Video
 from neuroalign.stimuli.video import check_film, read_frames
 
 

@@ -18,8 +18,6 @@ import transformers
 from PIL import Image
 
 from neuroalign.errors import NetworkError
-from neuroalign.media_settings import Video
-from neuroalign.network_settings import Vision
 from neuroalign.networks.base import Layer
 from neuroalign.networks.choosing import Offer
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
@@ -29,6 +27,8 @@ from neuroalign.networks.probe import Probe, block_paths, probe
 from neuroalign.networks.sources import locate
 from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap
+from neuroalign.settings.media import Video
+from neuroalign.settings.networks import Vision
 
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 BLANK = 2
@@ -64,7 +64,7 @@ def open_network(settings: Vision, seed: int = 0) -> ImageNetwork:
 
     Parameters
     ----------
-    settings : network_settings.Vision
+    settings : Vision
     seed : int
         Draws the weights of a random network, and the projection of `pooling: flatten`.
 

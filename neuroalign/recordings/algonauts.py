@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.grids import name_labels
 from neuroalign.recordings.trial_tables import trial_recording
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 SIDES = {"L": "lh", "R": "rh"}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import count_volumes, reading
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.tabular import read_header, read_numbers
 from neuroalign.recordings.trial_tables import block_recordings, find_blocks, trials_of
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 from neuroalign.stimuli.events import read_tsv
 
 

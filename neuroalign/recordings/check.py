@@ -16,7 +16,7 @@ from neuroalign.recordings.files import Recording
 from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
-from neuroalign.response_settings import TABLED_KINDS, Responses
+from neuroalign.settings.responses import TABLED_KINDS, Responses
 from neuroalign.stimuli.events import count_events, events_path, read_run
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
-from neuroalign.response_settings import Responses
+from neuroalign.settings.responses import Responses
 
 PREFIX = "CIFTI_STRUCTURE_"
 CORTEX = {f"{PREFIX}CORTEX_LEFT": "L", f"{PREFIX}CORTEX_RIGHT": "R"}

@@ -8,7 +8,7 @@ import numpy as np
 from nilearn.signal import clean, create_cosine_drift
 
 from neuroalign.errors import ConfigError, DataError
-from neuroalign.response_settings import Responses
+from neuroalign.settings.responses import Responses
 
 _BLOCK = 8192
 """Targets cleaned at once, in double precision: bounds the memory beside the data themselves."""

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset
 from neuroalign.errors import DataError, choices
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 HEMISPHERES = ("L", "R")
 

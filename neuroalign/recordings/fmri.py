@@ -9,7 +9,6 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import clean_run, describe, kept_volumes
 from neuroalign.recordings.files import Recording
@@ -17,7 +16,8 @@ from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.joining import finish, join_runs
 from neuroalign.recordings.tabular import common_columns, fit_table, pick_columns, read_confounds
 from neuroalign.recordings.trials import read_trials
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 
 def read_responses(

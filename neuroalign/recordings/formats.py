@@ -7,11 +7,12 @@ from typing import Protocol
 
 import pandas as pd
 
-from neuroalign.config import Dataset, Study
+from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings import files
 from neuroalign.recordings.files import Recording, Source
-from neuroalign.response_settings import TABLED_KINDS, Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import TABLED_KINDS, Responses
 
 
 class TabledFormat(Protocol):

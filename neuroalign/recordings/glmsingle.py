@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import reading
 from neuroalign.recordings.array import name_regions
@@ -19,7 +18,8 @@ from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.grids import grid_of, must_share_grid, open_images, values_of, voxels_within
 from neuroalign.recordings.trial_tables import block_recordings, find_blocks, trials_of
 from neuroalign.recordings.volume import region_names
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 BETAS = ("betasmd", "modelmd")
 """What the single-trial betas are called by GLMsingle in Python and in MATLAB."""

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
@@ -29,7 +28,8 @@ from neuroalign.recordings.grids import (
 )
 from neuroalign.recordings.nsd_betas import betas_shape, read_labels, read_vertices, read_volume
 from neuroalign.recordings.trial_tables import trial_recording
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 from neuroalign.stimuli.media import in_stack
 
 TRIALS = 750

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.settings.dataset import Dataset
 
 FIELDS = ("subject", "session", "task", "run")
 

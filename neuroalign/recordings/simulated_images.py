@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from neuroalign.network_settings import Network
 from neuroalign.networks.families import open_network
 from neuroalign.networks.image_features import luminance
 from neuroalign.recordings import planted_voxels
@@ -27,7 +26,8 @@ from neuroalign.recordings.image_files import (
 from neuroalign.recordings.pictures import KINDS, draw
 from neuroalign.recordings.study_files import StudyFiles
 from neuroalign.recordings.viewers import count_images, invite_viewer, view
-from neuroalign.simulation_settings import SimulateImages
+from neuroalign.settings.networks import Network
+from neuroalign.settings.simulation import SimulateImages
 from neuroalign.stimuli.media import content_digest
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from neuroalign.network_settings import Text
 from neuroalign.networks.text import open_network
 from neuroalign.recordings import planted
 from neuroalign.recordings.fields import whitened
@@ -22,7 +21,8 @@ from neuroalign.recordings.listeners import Listener, invite, record
 from neuroalign.recordings.narration import Run, tell
 from neuroalign.recordings.story_files import describe, write_recording, write_stimuli, write_truth
 from neuroalign.recordings.study_files import StudyFiles
-from neuroalign.simulation_settings import SimulateStory
+from neuroalign.settings.networks import Text
+from neuroalign.settings.simulation import SimulateStory
 
 log = logging.getLogger(__name__)
 

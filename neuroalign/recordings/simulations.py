@@ -16,11 +16,11 @@ from typing import Any
 
 from neuroalign import arrays, layout
 from neuroalign.errors import DataError
-from neuroalign.network_settings import COMPUTING, Network
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
 from neuroalign.recordings.study_files import StudyFiles, write_json
-from neuroalign.simulation_settings import Simulate
+from neuroalign.settings.networks import COMPUTING, Network
+from neuroalign.settings.simulation import Simulate
 
 log = logging.getLogger(__name__)
 

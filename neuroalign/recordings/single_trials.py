@@ -13,7 +13,7 @@ from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import drifts
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.tabular import fit_table, pick_columns, read_confounds
-from neuroalign.response_settings import Responses
+from neuroalign.settings.responses import Responses
 
 HRF = "glover"
 

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import gifti_shape, reading
 from neuroalign.recordings.files import HEMISPHERES, Recording, Source
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 _NAMELESS = ("???", "unknown", "Unknown")
 

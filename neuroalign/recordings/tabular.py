@@ -12,7 +12,7 @@ import pandas as pd
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
-from neuroalign.response_settings import Responses
+from neuroalign.settings.responses import Responses
 
 
 def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.patterns import find_by_pattern, pattern_path
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 from neuroalign.stimuli.events import read_tsv
 
 

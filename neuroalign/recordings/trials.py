@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import arrays
-from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.joining import finish, join_runs
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 _BLOCK = 8192
 """Targets scaled at once, in double precision: bounds the memory beside the data themselves."""

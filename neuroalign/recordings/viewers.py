@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from neuroalign.recordings.fields import smooth_fields
 from neuroalign.recordings.planted_voxels import SHAPE, Brain
-from neuroalign.simulation_settings import SimulateImages
+from neuroalign.settings.simulation import SimulateImages
 
 FIRST_S, EVERY_S, SHOWN_S = 6.0, 4.0, 3.0
 """When the first image of a run appears, how often one does, and how long it stays."""

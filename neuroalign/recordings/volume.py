@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Dataset
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source, find_mask
@@ -21,7 +20,8 @@ from neuroalign.recordings.grids import (
     values_of,
     voxels_within,
 )
-from neuroalign.response_settings import Responses
+from neuroalign.settings.dataset import Dataset
+from neuroalign.settings.responses import Responses
 
 
 def open_volumes(

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
-from neuroalign.network_settings import Network
 from neuroalign.report import figures, partition, prompts, rivals, tables, truth, viewer
 from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
@@ -20,6 +19,7 @@ from neuroalign.report.findings import findings, warnings
 from neuroalign.report.methods import methods, references
 from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
+from neuroalign.settings.networks import Network
 
 
 def write_report(study: Study) -> Path:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.images import address, gather_images
 from neuroalign.stimuli.media import content_digest

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from neuroalign.arrays import build_responses
-from neuroalign.config import Design
 from neuroalign.design.features import design_subject
+from neuroalign.settings.design import Design
 
 RUNS, N, WORDS, UNITS, LAYERS = 4, 110, 200, 6, 4
 

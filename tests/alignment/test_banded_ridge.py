@@ -14,8 +14,9 @@ from neuroalign.alignment.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT, partition
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.config import Ceiling, Design, Inference
 from neuroalign.design.folds import Fold
+from neuroalign.settings.design import Design
+from neuroalign.settings.statistics import Ceiling, Inference
 
 ALPHAS = np.logspace(-2, 4, 13)
 BANDED = FoldBandedRidge(ALPHAS, candidates=8, seed=0)

@@ -13,7 +13,8 @@ from neuroalign.alignment.banded_ridge import FoldBandedRidge
 from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import build_responses
-from neuroalign.config import Design, Folds, Inference, Nuisance
+from neuroalign.settings.design import Design, Folds, Nuisance
+from neuroalign.settings.statistics import Inference
 
 TARGETS, WORDS_PER_S = 120, 1.5
 RIDGE = FoldRidge(np.logspace(-1, 5, 7))

@@ -6,8 +6,8 @@ import pytest
 
 from neuroalign.alignment.ceiling import ceilings
 from neuroalign.arrays import build_responses
-from neuroalign.config import Ceiling
 from neuroalign.layout import AVERAGE
+from neuroalign.settings.statistics import Ceiling
 
 T = 300
 

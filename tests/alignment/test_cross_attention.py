@@ -19,10 +19,12 @@ from neuroalign.alignment.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.looked_at import looked_at, read_layers, words_before
 from neuroalign.arrays import open_arrays, save_arrays
-from neuroalign.config import Ceiling, CrossAttention, Design, Folds, Inference
 from neuroalign.errors import DataError
 from neuroalign.maps import write_maps
 from neuroalign.metrics import pearson
+from neuroalign.settings.design import Design, Folds
+from neuroalign.settings.encoders import CrossAttention
+from neuroalign.settings.statistics import Ceiling, Inference
 
 RUNS, N, EACH = 3, 60, 3
 KINDS = np.repeat(["block.0", "block.1", "rate", "noise"], EACH)

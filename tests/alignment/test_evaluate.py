@@ -11,10 +11,11 @@ from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import open_arrays, save_arrays
-from neuroalign.config import Ceiling, Design, Folds, Inference
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson
+from neuroalign.settings.design import Design, Folds
+from neuroalign.settings.statistics import Ceiling, Inference
 
 RIDGE = FoldRidge(np.logspace(-2, 4, 13))
 

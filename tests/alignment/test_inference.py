@@ -8,8 +8,8 @@ import xarray as xr
 
 from neuroalign.alignment import inference
 from neuroalign.arrays import build_responses
-from neuroalign.config import Inference
 from neuroalign.metrics import pearson
+from neuroalign.settings.statistics import Inference
 
 
 def autoregressive(rng, n, t, rho=0.6):

@@ -13,9 +13,10 @@ from neuroalign.alignment.prompt_partition import BandSettings
 from neuroalign.alignment.prompts import Condition, combine_prompts, compare_prompts, preferences
 from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import build_responses
-from neuroalign.config import Design, Inference
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design
+from neuroalign.settings.statistics import Inference
 
 PROMPTS = ("describe", "count", "feel")
 RUNS, N, WORDS, UNITS, LAYERS, EACH = 4, 100, 160, 4, 2, 6

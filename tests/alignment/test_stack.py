@@ -15,10 +15,11 @@ from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.ridge import FoldRidge, refitted
 from neuroalign.alignment.stack import STACK, WEIGHT, Parts, evaluate_stack, weigh
-from neuroalign.config import Design, Inference
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.maps import write_maps
 from neuroalign.score_maps import score_maps
+from neuroalign.settings.design import Design
+from neuroalign.settings.statistics import Inference
 
 WINDOW_S = 8.0
 ALPHAS = np.logspace(-2, 4, 7)

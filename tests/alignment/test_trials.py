@@ -13,10 +13,11 @@ from neuroalign.alignment.held_out import held_out, sample_of_event
 from neuroalign.alignment.repeats import repeat_ceiling
 from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.arrays import build_responses
-from neuroalign.config import Ceiling, Design, Folds, Inference, Nuisance
 from neuroalign.design.features import design_subject
 from neuroalign.design.trials import AVERAGED, average_repeats, trial_events, with_contents
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design, Folds, Nuisance
+from neuroalign.settings.statistics import Ceiling, Inference
 
 BY_ITEM = Design(folds=Folds(by="item", n=4), nuisance=Nuisance(word_rate=False))
 RIDGE = FoldRidge(np.logspace(-2, 4, 7))

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from neuroalign.arrays import build_responses
-from neuroalign.config import Design, Nuisance
 from neuroalign.design.features import design_subject, unit_band
 from neuroalign.design.resample import lanczos, remove_drifts
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Design, Nuisance
 
 
 def study(rng, n=60, tr=2.0, high_pass_hz=0.0):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroalign.config import Folds
 from neuroalign.design.folds import make_folds
 from neuroalign.errors import DataError
+from neuroalign.settings.design import Folds
 
 
 def grid(lengths, tr=2.0):

@@ -15,8 +15,8 @@ from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, NetworkError
-from neuroalign.network_settings import Features
 from neuroalign.networks.families import layer_names, open_network
+from neuroalign.settings.features import Features
 from neuroalign.stimuli.media import content_digest, in_stack
 
 VALUES = np.random.default_rng(0).standard_normal((4, 3)).round(6)

@@ -15,10 +15,11 @@ from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, NetworkError
-from neuroalign.network_settings import Handmade, Text
 from neuroalign.networks import image_features
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.image_features import CYCLES, ORIENTATIONS, SIDE
+from neuroalign.settings.features import Handmade
+from neuroalign.settings.networks import Text
 from neuroalign.stimuli.media import content_digest
 
 pytestmark = pytest.mark.usefixtures("one_thread")

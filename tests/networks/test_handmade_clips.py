@@ -10,10 +10,10 @@ from transformers.audio_utils import mel_filter_bank, spectrogram
 from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Features, Handmade
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.image_features import relative_luminance
 from neuroalign.networks.sound_features import FLOOR, envelope, mel
+from neuroalign.settings.features import Features, Handmade
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.recorded import file_digest
 from neuroalign.stimuli.sound import read_sound

@@ -15,9 +15,9 @@ from PIL import Image
 
 from neuroalign import configfile
 from neuroalign.errors import ConfigError, NetworkError
-from neuroalign.network_settings import Module
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.module import prepare
+from neuroalign.settings.modules import Module
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,9 +14,9 @@ from PIL import Image
 from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Multimodal
 from neuroalign.networks.conversation import alike, joined
 from neuroalign.networks.families import layer_names, layer_table, open_network
+from neuroalign.settings.networks import Multimodal
 from neuroalign.stimuli.media import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,9 +11,9 @@ import transformers
 
 from neuroalign import cli
 from neuroalign.errors import NetworkError
-from neuroalign.network_settings import Text, Vision
 from neuroalign.networks.families import layer_table, open_network
 from neuroalign.networks.taps import Tap, first_tensor, read
+from neuroalign.settings.networks import Text, Vision
 from neuroalign.stimuli.media import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,8 +16,8 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Text
 from neuroalign.networks.text import layer_names, open_network
+from neuroalign.settings.networks import Text
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,10 +12,10 @@ from PIL import Image
 from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.media_settings import Video
-from neuroalign.network_settings import Vision
 from neuroalign.networks.families import layer_table, open_network
 from neuroalign.networks.films import moments
+from neuroalign.settings.media import Video
+from neuroalign.settings.networks import Vision
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.recorded import file_digest
 from neuroalign.stimuli.video import read_frames

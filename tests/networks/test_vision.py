@@ -15,8 +15,8 @@ from sklearn.random_projection import SparseRandomProjection
 from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.network_settings import Text, Vision
 from neuroalign.networks.families import layer_names, open_network
+from neuroalign.settings.networks import Text, Vision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

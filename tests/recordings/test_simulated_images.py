@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from neuroalign import arrays, bids, layout
-from neuroalign.network_settings import Handmade
 from neuroalign.networks import image_features
 from neuroalign.recordings import pictures, planted_voxels, simulations
 from neuroalign.recordings.viewers import invite_viewer
-from neuroalign.simulation_settings import SimulateImages
+from neuroalign.settings.features import Handmade
+from neuroalign.settings.simulation import SimulateImages
 
 SETTINGS = SimulateImages(subjects=2, images=60, shared=20, repeats=3, runs=4, noise=(0.5, 0.9))
 NETWORK = Handmade(features=("luminance", "contrast", "gabor"), tokens=True, grid=4)

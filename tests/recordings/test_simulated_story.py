@@ -17,13 +17,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from neuroalign import arrays, bids, layout
-from neuroalign.config import Dataset, StimulusSource
 from neuroalign.errors import DataError
-from neuroalign.network_settings import Text
 from neuroalign.recordings import fmri, narration, planted, simulated_story, simulations
 from neuroalign.recordings.fields import whitened
-from neuroalign.response_settings import Responses
-from neuroalign.simulation_settings import SimulateStory
+from neuroalign.settings.dataset import Dataset, StimulusSource
+from neuroalign.settings.networks import Text
+from neuroalign.settings.responses import Responses
+from neuroalign.settings.simulation import SimulateStory
 from neuroalign.stimuli.events import read_stimuli
 
 SETTINGS = SimulateStory(subjects=2, runs=2, tr=2.5, noise=(0.5, 0.9))

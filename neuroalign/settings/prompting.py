@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from neuroalign.section import Section
+from neuroalign.settings.section import Section
 
 PromptName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 

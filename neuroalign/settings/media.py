@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroalign.network_settings import Pooled, Pretrained, Tapped
+from neuroalign.settings.networks import Pooled, Pretrained, Tapped
 
 
 class Audio(Tapped, Pretrained):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from neuroalign.section import Section
+from neuroalign.settings.section import Section
 
 
 class Simulate(Section):

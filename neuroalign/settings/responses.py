@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from neuroalign.section import Section
+from neuroalign.settings.section import Section
 
 Seconds = Annotated[float, Field(ge=0)]
 

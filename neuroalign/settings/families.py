@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from neuroalign.media_settings import Audio, Video
-from neuroalign.network_settings import Features, Handmade, Module, Multimodal, Network, Text, Vision
+from neuroalign.settings.features import Features, Handmade
+from neuroalign.settings.media import Audio, Video
+from neuroalign.settings.modules import Module
+from neuroalign.settings.networks import Multimodal, Network, Text, Vision
 
 FAMILIES: dict[str, type[Network]] = {
     "text": Text,

@@ -1,0 +1,1 @@
+"""What a config may say: every section a model that refuses unknown keys; `config.Study` is the whole."""

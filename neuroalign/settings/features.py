@@ -1,0 +1,124 @@
+"""What a config may say of features without a network: handmade ones, and those made elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from neuroalign.settings.networks import (
+    Device,
+    Network,
+    expanded,
+)
+
+Scale = Annotated[float, Field(gt=0)]
+IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
+TEXT_FEATURES = ("word_length", "surprisal")
+FEATURES_OF = {
+    "text": TEXT_FEATURES,
+    "image": IMAGE_FEATURES,
+    "audio": ("envelope", "mel"),
+    "video": ("motion",),
+}
+"""Handmade features by what they are features of."""
+HandmadeFeature = Literal[
+    "luminance", "contrast", "colour", "gabor", "word_length", "surprisal", "envelope", "mel", "motion"
+]
+
+
+class Handmade(Network):
+    """Features that somebody thought of, computed from the stimuli: one layer for each set of them."""
+
+    family: Literal["handmade"] = "handmade"
+    features: Annotated[
+        tuple[HandmadeFeature, ...],
+        Field(min_length=1, description="sets of features, all of images, of words, of sound or of video"),
+    ]
+    tokens: bool = Field(False, description="also keep the features of every place, for cross-attention")
+    grid: int = Field(8, ge=1, le=16, description="places along each side of the image")
+    bands: int = Field(32, ge=1, le=128, description="bands of the mel spectrogram")
+    model: str | None = Field(None, description="causal language model of surprisal: as `source` of text")
+    revision: str | None = Field(None, description="hub revision of that model")
+    context: int = Field(32, ge=0, description="words that surprisal takes into account")
+    device: Device = Field("auto", description="where that model runs")
+
+    @model_validator(mode="after")
+    def _one_modality(self) -> Handmade:
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("'features' names one twice; name each once")
+        mixed = [name for name, known in FEATURES_OF.items() if set(known) & set(self.features)]
+        if len(mixed) > 1:
+            those = " with those of ".join(f"{name} ({', '.join(FEATURES_OF[name])})" for name in mixed)
+            raise ValueError(f"'features' mixes those of {those}; make two networks of them")
+        if self.of != "image" and self.tokens:
+            what = "a word" if self.of_words else "a step of time"
+            raise ValueError(f"'tokens' goes with features of images; {what} has no places")
+        if ("surprisal" in self.features) != (self.model is not None):
+            raise ValueError("'model' goes with the feature surprisal, and only with that; name both or none")
+        if self.model is None and self.revision is not None:
+            raise ValueError("'revision' is that of 'model', which is not given; drop it")
+        return self
+
+    @property
+    def of(self) -> str:
+        """What the features are features of: a modality."""
+        return next(name for name, known in FEATURES_OF.items() if self.features[0] in known)
+
+    @property
+    def of_words(self) -> bool:
+        """Whether the features are those of words."""
+        return self.of == "text"
+
+    @property
+    def named(self) -> str:
+        """The features."""
+        return f"handmade {', '.join(self.features)}"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The model behind surprisal, or the places in the image."""
+        if self.model is not None:
+            return (f"surprisal by {self.model}", f"context {self.context} words")
+        if "mel" in self.features:
+            return (f"{self.bands} mel bands",)
+        return (f"{self.grid} × {self.grid} places",) if self.of == "image" else ()
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """The features and what they were computed from."""
+        what = ", ".join(self.features).replace("_", " ")
+        if self.of_words:
+            surprisal = (
+                f"; surprisal is that of {self.model} after up to {self.context} words from {within}"
+                if self.model is not None
+                else ""
+            )
+            return f"The handmade features {name} of every word are its {what}{surprisal}."
+        if self.of != "image":
+            bands = f" ({self.bands} bands)" if "mel" in self.features else ""
+            return f"The handmade features {name} of every step are its {what}{bands}."
+        where = f" at {self.grid} × {self.grid} places" if self.tokens or "gabor" in self.features else ""
+        return f"The handmade features {name} of every image are its {what}{where}."
+
+
+class Features(Network):
+    """Features made elsewhere: one array, a row for every stimulus, as a network with one layer."""
+
+    family: Literal["features"] = "features"
+    path: str = Field(description="npy, npz, tsv, HDF5 or Zarr array (item, unit); ${VARIABLES} are expanded")
+    dataset: str | None = Field(None, description="name of the array inside npz, HDF5 or Zarr")
+    items: str = Field(description="TSV whose column `item` names the stimulus of every row of the array")
+
+    @field_validator("path", "items")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return expanded(value)
+
+    @property
+    def named(self) -> str:
+        """The file, and the array in it."""
+        return self.path + (f"::{self.dataset}" if self.dataset else "")
+
+    def described(self, name: str, layers: int, within: str) -> str:
+        """Where the features come from."""
+        return f"The features {name} of every stimulus were taken as they are from {self.named}."
