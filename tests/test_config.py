@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from neuroalign import config, configfile
 from neuroalign.errors import ConfigError
+from neuroalign.settings.encoders import Alphas
 from neuroalign.settings.families import FAMILIES
 from neuroalign.settings.simulation import SIMULATIONS
 
@@ -326,7 +327,7 @@ def test_digests_change_with_their_sections_only() -> None:
 
 @given(lowest=st.floats(1e-6, 1e3), factor=st.floats(1.5, 1e6), count=st.integers(2, 50))
 def test_the_alpha_grid_is_logarithmic(lowest: float, factor: float, count: int) -> None:
-    grid = config.Alphas(lowest=lowest, highest=lowest * factor, count=count).values()
+    grid = Alphas(lowest=lowest, highest=lowest * factor, count=count).values()
     assert len(grid) == count
     assert grid[0] == pytest.approx(lowest)
     assert grid[-1] == pytest.approx(lowest * factor)
@@ -335,7 +336,7 @@ def test_the_alpha_grid_is_logarithmic(lowest: float, factor: float, count: int)
 
 
 def test_a_single_alpha() -> None:
-    assert config.Alphas(lowest=3, highest=1, count=1).values() == [3]
+    assert Alphas(lowest=3, highest=1, count=1).values() == [3]
 
 
 @given(
