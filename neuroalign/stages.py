@@ -100,7 +100,7 @@ def simulate(study: Study) -> None:
         raise ConfigError(
             "simulate: the config has no such section; write one, or leave the data as they are"
         )
-    from neuroalign.recordings.simulations import simulate as make
+    from neuroalign.recordings.simulated.simulations import simulate as make
 
     make(
         Path(study.dataset.path),

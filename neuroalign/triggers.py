@@ -42,7 +42,7 @@ class Reads:
 _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 
 READS = {
-    "simulate": Reads(("neuroalign.recordings.simulations",), ("simulate", "seed", *_DATASET)),
+    "simulate": Reads(("neuroalign.recordings.simulated.simulations",), ("simulate", "seed", *_DATASET)),
     "index": Reads(
         ("neuroalign.bids",),
         (*_DATASET, "responses.kind", "responses.samples", "responses.suffix", "responses.glm"),
@@ -86,8 +86,8 @@ FITS_WITH = {
 scores of the others alone."""
 
 SIMULATES_WITH = {
-    "story": Reads(("neuroalign.recordings.simulated_story",), files=("recordings/*.txt",)),
-    "images": Reads(("neuroalign.recordings.simulated_images",), files=("recordings/small_vit/*",)),
+    "story": Reads(("neuroalign.recordings.simulated.story",), files=("recordings/simulated/*.txt",)),
+    "images": Reads(("neuroalign.recordings.simulated.images",), files=("recordings/simulated/small_vit/*",)),
 }
 """Kind of simulated study → what the stage `simulate` reads more where it makes that one."""
 

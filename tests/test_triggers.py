@@ -134,8 +134,8 @@ def test_a_simulation_depends_on_its_own_kind_and_on_the_family_it_plants() -> N
     from neuroalign.provenance import closure
 
     story, images = (triggers.SIMULATES_WITH[kind].modules for kind in ("story", "images"))
-    assert "neuroalign.recordings.narration" in closure(story) - closure(images)
-    assert "neuroalign.recordings.pictures" in closure(images) - closure(story)
+    assert "neuroalign.recordings.simulated.narration" in closure(story) - closure(images)
+    assert "neuroalign.recordings.simulated.pictures" in closure(images) - closure(story)
     digests = {
         triggers.code_digest("simulate", family=family, kind=kind)
         for family, kind in (("text", "story"), ("handmade", "images"), ("vision", "images"))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.networks.base import Window, kept_layers, relative_depth
-from neuroalign.networks.handmade import check_modality
+from neuroalign.networks.handmade_items import check_modality
 from neuroalign.networks.image_features import relative_luminance
 from neuroalign.networks.sound_features import RATE_HZ, envelope, mel
 from neuroalign.settings.features import Handmade

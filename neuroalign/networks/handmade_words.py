@@ -14,7 +14,7 @@ import torch
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import kept_layers, relative_depth
 from neuroalign.networks.causal import load_causal
-from neuroalign.networks.handmade import check_modality
+from neuroalign.networks.handmade_items import check_modality
 from neuroalign.networks.text import TextNetwork, TextWindow, batches
 from neuroalign.networks.text_model import load_tokenizer, saved
 from neuroalign.settings.features import Handmade

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.signal import lfilter
 
-from neuroalign.recordings import planted
-from neuroalign.recordings.narration import Run
+from neuroalign.recordings.simulated import planted
+from neuroalign.recordings.simulated.narration import Run
 
 BASELINE = 100.0
 """Mean of every cortical vertex: changes are then in percent."""

@@ -13,9 +13,14 @@ import xarray as xr
 from PIL import Image
 
 from neuroalign import arrays, layout
-from neuroalign.recordings.planted_voxels import AFFINE, REGIONS, SHAPE, SPACE, Brain, VoxelPlan
-from neuroalign.recordings.study_files import StudyFiles, write_descriptions, write_events, write_json
-from neuroalign.recordings.viewers import SHOWN_S, Viewed, Viewer
+from neuroalign.recordings.simulated.planted_voxels import AFFINE, REGIONS, SHAPE, SPACE, Brain, VoxelPlan
+from neuroalign.recordings.simulated.study_files import (
+    StudyFiles,
+    write_descriptions,
+    write_events,
+    write_json,
+)
+from neuroalign.recordings.simulated.viewers import SHOWN_S, Viewed, Viewer
 
 _README = """\
 Simulated viewers of images

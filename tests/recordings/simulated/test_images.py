@@ -13,8 +13,8 @@ from PIL import Image
 
 from neuroalign import arrays, bids, layout
 from neuroalign.networks import image_features
-from neuroalign.recordings import pictures, planted_voxels, simulations
-from neuroalign.recordings.viewers import invite_viewer
+from neuroalign.recordings.simulated import pictures, planted_voxels, simulations
+from neuroalign.recordings.simulated.viewers import invite_viewer
 from neuroalign.settings.features import Handmade
 from neuroalign.settings.simulation import SimulateImages
 
@@ -229,7 +229,7 @@ def test_token_features_are_white_and_ignore_what_places_have_in_common():
 
 
 def test_noise_has_the_variance_that_the_ceiling_says():
-    from neuroalign.recordings.viewers import view
+    from neuroalign.recordings.simulated.viewers import view
 
     brain = planted_voxels.open_brain()
     settings = SimulateImages(subjects=1, images=500, shared=0, repeats=2, noise=(0.7,))

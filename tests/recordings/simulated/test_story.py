@@ -18,8 +18,9 @@ from scipy.spatial import cKDTree
 
 from neuroalign import arrays, bids, layout
 from neuroalign.errors import DataError
-from neuroalign.recordings import fmri, narration, planted, simulated_story, simulations
-from neuroalign.recordings.fields import whitened
+from neuroalign.recordings import fmri
+from neuroalign.recordings.simulated import narration, planted, simulations, story
+from neuroalign.recordings.simulated.fields import whitened
 from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.settings.networks import Text
 from neuroalign.settings.responses import Responses
@@ -98,7 +99,7 @@ def test_same_seed_same_bytes(study, network, tmp_path):
 
 def test_the_same_study_is_left_untouched(study, network, monkeypatch):
     before = digests(study)
-    monkeypatch.setattr(simulated_story, "tell", lambda *_: pytest.fail("simulated again"))
+    monkeypatch.setattr(story, "tell", lambda *_: pytest.fail("simulated again"))
     simulate(study, SETTINGS, network, SEED)
     assert digests(study) == before
 
@@ -122,7 +123,7 @@ def test_another_study_is_made_anew(recipe_only, network, monkeypatch, change):
     def begin(*_):
         raise Begun
 
-    monkeypatch.setattr(simulated_story, "tell", begin)
+    monkeypatch.setattr(story, "tell", begin)
     settings = SETTINGS.model_copy(update={"tr": 2.0}) if change == "settings" else SETTINGS
     if change == "incomplete":
         (recipe_only / "dataset_description.json").unlink()
@@ -159,15 +160,15 @@ def test_derivatives_stay_inside(network, tmp_path, derivatives):
 def test_a_failure_leaves_nothing_behind(network, tmp_path, monkeypatch):
     for name in ("open_cortex", "plan_cortex", "plant"):
         monkeypatch.setattr(planted, name, lambda *_: None)
-    monkeypatch.setattr(simulated_story, "_features", lambda *_: ([], np.empty(0)))
-    monkeypatch.setattr(simulated_story, "invite", lambda *_: None)
+    monkeypatch.setattr(story, "_features", lambda *_: ([], np.empty(0)))
+    monkeypatch.setattr(story, "invite", lambda *_: None)
 
     def fail(study, *_):
         study.root.mkdir()
         (study.root / "half.txt").write_text("written")
         raise ZeroDivisionError
 
-    monkeypatch.setattr(simulated_story, "_write_recordings", fail)
+    monkeypatch.setattr(story, "_write_recordings", fail)
     with pytest.raises(ZeroDivisionError):
         simulate(tmp_path / "out", SETTINGS, network, SEED)
     assert list(tmp_path.iterdir()) == []

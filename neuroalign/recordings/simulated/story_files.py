@@ -12,10 +12,15 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import arrays, layout
-from neuroalign.recordings import planted
-from neuroalign.recordings.listeners import Listener, Recording
-from neuroalign.recordings.narration import Run
-from neuroalign.recordings.study_files import StudyFiles, write_descriptions, write_events, write_json
+from neuroalign.recordings.simulated import planted
+from neuroalign.recordings.simulated.listeners import Listener, Recording
+from neuroalign.recordings.simulated.narration import Run
+from neuroalign.recordings.simulated.study_files import (
+    StudyFiles,
+    write_descriptions,
+    write_events,
+    write_json,
+)
 
 _README = """\
 Simulated listeners of a short story

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
-from neuroalign.recordings.fields import smooth_fields
-from neuroalign.recordings.planted_voxels import SHAPE, Brain
+from neuroalign.recordings.simulated.fields import smooth_fields
+from neuroalign.recordings.simulated.planted_voxels import SHAPE, Brain
 from neuroalign.settings.simulation import SimulateImages
 
 FIRST_S, EVERY_S, SHOWN_S = 6.0, 4.0, 3.0

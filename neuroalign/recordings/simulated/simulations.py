@@ -1,6 +1,6 @@
 """Studies with a known truth: made once, left as they are where they stand, never over foreign files.
 
-What a kind of study holds is made by its own module, `simulated_story` or `simulated_images`; the files
+What a kind of study holds is made by its own module, `story` or `images`; the files
 look like a BIDS dataset with derivatives, so that a simulated study goes through every stage as a recorded
 one does.
 """
@@ -18,7 +18,7 @@ from neuroalign import arrays, layout
 from neuroalign.errors import DataError
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
-from neuroalign.recordings.study_files import StudyFiles, write_json
+from neuroalign.recordings.simulated.study_files import StudyFiles, write_json
 from neuroalign.settings.networks import COMPUTING, Network
 from neuroalign.settings.simulation import Simulate
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 RECIPE = str(PurePosixPath(layout.TRUTH).with_suffix(".json"))
 """What the study was made from; a folder that holds it was made here and may be made anew."""
 
-_FILES = {"story": ["recordings/*.txt"], "images": ["recordings/small_vit/*"]}
+_FILES = {"story": ["recordings/simulated/*.txt"], "images": ["recordings/simulated/small_vit/*"]}
 """Files of the package that a kind of study is made from, beside code."""
 
 _MADE = (

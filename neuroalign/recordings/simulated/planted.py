@@ -15,8 +15,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri
 
-from neuroalign.recordings.fields import even_ranks, smooth_fields
-from neuroalign.recordings.narration import Run
+from neuroalign.recordings.simulated.fields import even_ranks, smooth_fields
+from neuroalign.recordings.simulated.narration import Run
 
 SPACE = "fsaverage5"
 HEMISPHERES = ("L", "R")

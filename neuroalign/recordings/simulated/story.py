@@ -15,12 +15,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuroalign.networks.text import open_network
-from neuroalign.recordings import planted
-from neuroalign.recordings.fields import whitened
-from neuroalign.recordings.listeners import Listener, invite, record
-from neuroalign.recordings.narration import Run, tell
-from neuroalign.recordings.story_files import describe, write_recording, write_stimuli, write_truth
-from neuroalign.recordings.study_files import StudyFiles
+from neuroalign.recordings.simulated import planted
+from neuroalign.recordings.simulated.fields import whitened
+from neuroalign.recordings.simulated.listeners import Listener, invite, record
+from neuroalign.recordings.simulated.narration import Run, tell
+from neuroalign.recordings.simulated.story_files import describe, write_recording, write_stimuli, write_truth
+from neuroalign.recordings.simulated.study_files import StudyFiles
 from neuroalign.settings.networks import Text
 from neuroalign.settings.simulation import SimulateStory
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from neuroalign.recordings.fields import even_ranks, smooth_fields, whitened
+from neuroalign.recordings.simulated.fields import even_ranks, smooth_fields, whitened
 
 SPACE = "T1w"
 SHAPE = (16, 16, 10)

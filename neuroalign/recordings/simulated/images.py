@@ -15,17 +15,17 @@ from tqdm import tqdm
 
 from neuroalign.networks.families import open_network
 from neuroalign.networks.image_features import luminance
-from neuroalign.recordings import planted_voxels
-from neuroalign.recordings.image_files import (
+from neuroalign.recordings.simulated import planted_voxels
+from neuroalign.recordings.simulated.image_files import (
     describe_viewers,
     write_events_sidecar,
     write_image,
     write_trials,
     write_voxel_truth,
 )
-from neuroalign.recordings.pictures import KINDS, draw
-from neuroalign.recordings.study_files import StudyFiles
-from neuroalign.recordings.viewers import count_images, invite_viewer, view
+from neuroalign.recordings.simulated.pictures import KINDS, draw
+from neuroalign.recordings.simulated.study_files import StudyFiles
+from neuroalign.recordings.simulated.viewers import count_images, invite_viewer, view
 from neuroalign.settings.networks import Network
 from neuroalign.settings.simulation import SimulateImages
 from neuroalign.stimuli.media import content_digest
