@@ -86,7 +86,7 @@ def simulate(
             f"dataset.derivatives is '{derivatives}': a simulated study keeps them inside '{out}'; "
             "give its relative path, such as derivatives/fmriprep"
         )
-    module = f"neuroalign.recordings.simulated_{settings.kind}"
+    module = f"neuroalign.recordings.simulated.{settings.kind}"
     recipe = {
         "Description": "What the simulated study was made from",
         "simulate": settings.model_dump(mode="json"),
