@@ -67,7 +67,8 @@ def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Reco
     targets = pd.DataFrame({"name": pd.Series(columns[0], dtype=object)})
     if settings.regions is not None:
         named = paths[0].suffix == ".tsv"
-        targets = name_regions(Path(dataset.path, settings.regions), targets, match_names=named)
+        table = settings.regions.replace("{subject}", recordings[0].run.subject)
+        targets = name_regions(Path(dataset.path, table), targets, match_names=named)
 
     def read(recording: Recording) -> np.ndarray:
         return _read(recording.paths[0], rows[recording.run])

@@ -166,7 +166,8 @@ def warnings(evidence: Evidence, subjects: pd.DataFrame) -> list[Warned]:
         out += _group_size(evidence, network, encoder)
     out += _edges(subjects)
     out += _ceilings(evidence)
-    if evidence.study.design.folds.shared_items == "allow":
+    folds = evidence.study.design.folds
+    if folds.shared_items == "allow" and folds.by != "item":
         text = (
             "design.folds.shared_items is 'allow': stimuli may stand in training and in test data, "
             "which inflates scores"

@@ -116,6 +116,9 @@ def test_regions_in_order_name_the_targets_of_arrays(root):
     found = read(study(root, regions="targets.tsv"))
     assert list(found["name"].to_numpy()) == ["v0", "v1", "v2", "v3", "v4"]
     assert list(found["roi"].to_numpy()) == ["V0", "V1", "V0", "V1", "V0"]
+    (root / "targets.tsv").rename(root / "targets-02.tsv")
+    own = read(study(root, regions="targets-{subject}.tsv"), "02")
+    np.testing.assert_array_equal(own["roi"], found["roi"])
 
 
 def test_stages_need_no_derivatives(root):
