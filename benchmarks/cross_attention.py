@@ -217,7 +217,9 @@ def accuracy(arguments: argparse.Namespace) -> None:
         better = np.max([r[name] for name in r if name.startswith("ridge")], axis=0, initial=-1)
         for encoder, each in r.items():
             beside = {"ridge": better if better.max() > -1 else np.nan, "UBE": np.array(r.get("UBE", np.nan))}
-            gains = ", ".join(f"{np.mean(each - other):+.3f} on {name}" for name, other in beside.items())
+            gains = ", ".join(
+                f"{np.mean(np.subtract(each, other)):+.3f} on {name}" for name, other in beside.items()
+            )
             _line(regime.name, "mean", encoder, f"{np.mean(each):.3f}", gains, "", "", "")
 
 

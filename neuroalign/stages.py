@@ -202,7 +202,9 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.cross_attention import FoldAttention
     from neuroalign.alignment.evaluate_attention import evaluate_attention
+    from neuroalign.heap import keep_freed_memory
 
+    keep_freed_memory()
     name = "cross_attention"
     _known(name, study.encoders, "encoder")
     _known(network, study.fitted_networks(), "network")
