@@ -50,7 +50,7 @@ class Network(Section):
 
         `within` says how far the context of a word reaches.
         """
-        raise NotImplementedError
+        return f"The network {name} ({self.named}) has {layers} layers, stored as {self.dtype}."
 
     @property
     def trained(self) -> bool:
