@@ -18,6 +18,7 @@ import torch
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.audio_model import HearingModel
 from neuroalign.networks.base import Layer, Window
+from neuroalign.networks.items import check_shown
 from neuroalign.networks.taps import read
 from neuroalign.settings.media import Audio
 from neuroalign.stimuli.sound import check_sound, read_sound
@@ -134,16 +135,8 @@ class AudioNetwork:
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or one that has no sound, too little or too much of it."""
-        if items.empty:
-            raise DataError("items: the table is empty; a network needs at least one step of sound")
-        other = sorted(set(items["modality"]) - {"audio", "video"})
-        if other:
-            raise DataError(
-                f"items: modality '{other[0]}' cannot be heard by an audio network; expected 'audio' or "
-                "'video'"
-            )
-        for uri in items["uri"].drop_duplicates():
-            check_sound(uri)
+        looks = {"audio": check_sound, "video": check_sound}
+        check_shown(items, looks, "heard by an audio network", "step of sound")
         timing = self.timing
         short = items["stop_s"] < timing.least / timing.rate - _ROUNDING_S
         if short.any():

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from neuroalign.errors import DataError, NetworkError
+from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
 from neuroalign.networks.films import FilmWindow, film_windows, in_order
 from neuroalign.networks.image_windows import ImageWindow, image_windows
+from neuroalign.networks.items import check_shown
 from neuroalign.networks.layouts import Layout
 from neuroalign.networks.projection import Projection
 from neuroalign.networks.taps import Tap, read
@@ -86,16 +87,8 @@ class ImageNetwork:
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or an item is no image that can be read."""
-        if items.empty:
-            raise DataError("items: the table is empty; a network needs at least one image")
-        other = sorted(set(items["modality"]) - {"image", "video"})
-        if other:
-            raise DataError(
-                f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image' or "
-                "'video'"
-            )
-        for uri, modality in items[["uri", "modality"]].drop_duplicates().to_numpy():
-            (check_film if modality == "video" else check_image)(uri)
+        looks = {"image": check_image, "video": check_film}
+        check_shown(items, looks, "shown to an image network", "image")
 
     def windows(
         self, items: pd.DataFrame, rows: Sequence[int] | None = None
@@ -185,22 +178,6 @@ class ImageNetwork:
             )
         # A copy: a module may change its input in place later in the pass.
         return np.array(stored.cpu().numpy())
-
-
-def check_images(items: pd.DataFrame) -> None:
-    """Raise a DataError if there is no item, or an item is no image that can be read.
-
-    Raises
-    ------
-    DataError
-    """
-    if items.empty:
-        raise DataError("items: the table is empty; a network needs at least one image")
-    other = sorted(set(items["modality"]) - {"image"})
-    if other:
-        raise DataError(f"items: modality '{other[0]}' cannot be shown to an image network; expected 'image'")
-    for uri in items["uri"].drop_duplicates():
-        check_image(uri)
 
 
 def pooled_units(settings: Pooled, layout: Layout) -> int:

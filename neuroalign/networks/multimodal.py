@@ -22,7 +22,7 @@ from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
 from neuroalign.networks.conversation import Inputs, Processor, alike, joined, prolonged
 from neuroalign.networks.image_windows import ImageWindow
-from neuroalign.networks.images import check_images
+from neuroalign.networks.items import check_shown
 from neuroalign.networks.layers import measure, name_layers
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.sources import locate
@@ -30,7 +30,7 @@ from neuroalign.networks.sublayers import offer_of
 from neuroalign.networks.taps import Tap, read
 from neuroalign.networks.text_model import probe_language, units_of
 from neuroalign.settings.networks import Multimodal
-from neuroalign.stimuli.media import read_image
+from neuroalign.stimuli.media import check_image, read_image
 
 
 def layer_names(settings: Multimodal) -> list[str]:
@@ -166,7 +166,7 @@ class MultimodalNetwork:
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or an item is no image that can be read."""
-        check_images(items)
+        check_shown(items, {"image": check_image}, "shown to an image network", "image")
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
         """Show each of `rows` (all, when left out) of the items table, with the prompt.

@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from neuroalign.errors import DataError, NetworkError
+from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
 from neuroalign.networks.films import FilmWindow, film_windows
 from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
+from neuroalign.networks.items import check_shown
 from neuroalign.networks.layouts import MOST_SPECIAL, Layout
 from neuroalign.networks.taps import Tap
 from neuroalign.networks.vision import BLANK, Described, loaded
@@ -154,15 +155,7 @@ class VideoNetwork(ImageNetwork):
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or an item is no video that can be read."""
-        if items.empty:
-            raise DataError("items: the table is empty; a network needs at least one step of a video")
-        other = sorted(set(items["modality"]) - {"video"})
-        if other:
-            raise DataError(
-                f"items: modality '{other[0]}' cannot be shown to a video network; expected 'video'"
-            )
-        for uri in items["uri"].drop_duplicates():
-            check_film(uri)
+        check_shown(items, {"video": check_film}, "shown to a video network", "step of a video")
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[FilmWindow]:
         """Show a clip of each of `rows` (all, when left out) of the items table."""

@@ -21,14 +21,7 @@ from neuroalign.stimuli.events import read_tsv
 def find_recordings(dataset: Dataset, settings: Responses, subject: str) -> tuple[list[Recording], list[str]]:
     """Find the arrays of a subject, one recording per run, and what is wrong with them."""
     blocks = find_blocks(dataset, settings, subject)
-    n_trials, problems = {}, []
-    for path in dict.fromkeys(block.path for block in blocks):
-        try:
-            n_trials[path] = array_shape(path)[0]
-        except DataError as error:
-            problems.append(str(error))
-    recordings, more = block_recordings(blocks, n_trials, settings)
-    return recordings, problems + more
+    return block_recordings(blocks, lambda path: array_shape(path)[0], settings)
 
 
 def list_trials(dataset: Dataset, settings: Responses, subject: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,21 +91,27 @@ def trials_of(blocks: Sequence[TrialBlock]) -> pd.DataFrame:
 
 
 def block_recordings(
-    blocks: Sequence[TrialBlock], n_trials: Mapping[Path, int], settings: Responses
+    blocks: Sequence[TrialBlock], count: Callable[[Path], int], settings: Responses
 ) -> tuple[list[Recording], list[str]]:
-    """One recording per run, and the files whose trials are not those of their tables.
+    """One recording per run, and the files that are damaged or whose trials are not those of their tables.
 
     Parameters
     ----------
     blocks : sequence of TrialBlock
-    n_trials : mapping
-        How many trials each file has, by its header.
+    count : function of a path
+        How many trials a file has, by its header; complains of one that is damaged.
     settings : Responses
     """
-    problems = [
-        f"{path}: {count} trials, but its table of items lists {block.n_listed}; give one row per trial"
-        for block, path, count in ((block, block.path, n_trials.get(block.path)) for block in blocks)
-        if count is not None and count != block.n_listed
+    n_trials, problems = dict[Path, int](), list[str]()
+    for path in dict.fromkeys(block.path for block in blocks):
+        try:
+            n_trials[path] = count(path)
+        except DataError as error:
+            problems.append(str(error))
+    problems += [
+        f"{path}: {n} trials, but its table of items lists {block.n_listed}; give one row per trial"
+        for block, path, n in ((block, block.path, n_trials.get(block.path)) for block in blocks)
+        if n is not None and n != block.n_listed
     ]
     made = [
         trial_recording(block.run, (block.path,), len(block.rows), settings.space or "") for block in blocks

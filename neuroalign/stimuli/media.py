@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
+from neuroalign.stimuli.reading import reading
 
 MOST_PIXELS = 100_000_000
 """An image that claims more is refused: it would not fit into memory, or is meant not to."""
 
+_IMAGE = "an image"
 _IN_STACK = re.compile(r"(?P<path>.+)::(?P<dataset>[^\[\]]+)\[(?P<number>\d+)\]")
 
 
@@ -46,7 +46,7 @@ def read_image(uri: str) -> np.ndarray:
         return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
     from PIL import Image
 
-    with _reading(uri), Image.open(uri) as image:
+    with reading(uri, _IMAGE), Image.open(uri) as image:
         if image.width * image.height > MOST_PIXELS:
             raise DataError(f"{uri}: {image.width} × {image.height} pixels; give at most 100 megapixels")
         if not image.has_transparency_data:
@@ -69,7 +69,7 @@ def check_image(uri: str) -> str:
         return ""
     from PIL import Image
 
-    with _reading(uri), Image.open(uri):
+    with reading(uri, _IMAGE), Image.open(uri):
         return ""
 
 
@@ -84,7 +84,7 @@ def content_digest(uri: str) -> str:
     if place := _IN_STACK.fullmatch(uri):
         content = _of_stack(uri, Path(place["path"]), place["dataset"], int(place["number"])).tobytes()
     else:
-        with _reading(uri):
+        with reading(uri, _IMAGE):
             content = Path(uri).read_bytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -92,13 +92,13 @@ def content_digest(uri: str) -> str:
 def _of_stack(uri: str, path: Path, name: str, number: int) -> np.ndarray:
     """One image (height, width, 1 or 3) of a stack."""
     stack = _stack(uri, path, name, number)
-    with _reading(uri):
+    with reading(uri, _IMAGE):
         values = np.asarray(stack[number])
     return values[..., None] if values.ndim == 2 else values
 
 
 def _stack(uri: str, path: Path, name: str, number: int) -> Any:
-    with _reading(uri):
+    with reading(uri, _IMAGE):
         state = path.stat()
         file = _open_stack(path, state.st_mtime_ns, state.st_size)
     stack = file.get(name)
@@ -119,17 +119,3 @@ def _open_stack(path: Path, _modified: int, _size: int) -> Any:
     import h5py
 
     return h5py.File(path, "r")
-
-
-@contextmanager
-def _reading(uri: str) -> Iterator[None]:
-    """Turn whatever a reader makes of a damaged file into one line."""
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{uri}: no such file; add it or correct the events") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{uri}: not an image that can be read ({reason})") from None

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroalign.errors import DataError
+from neuroalign.stimuli.reading import reading
 
 Kind = Literal["audio", "video"]
+
+RECORDED = "sound or video"
+"""What a file is read as, for messages."""
 
 _TAIL_S = 2.0
 """Seconds before the end that are looked at to see whether the file reaches it."""
@@ -35,7 +39,7 @@ def opened(uri: str, kind: Kind) -> Iterator[tuple[Any, Any]]:
     """
     import av
 
-    with reading(uri), av.open(uri) as container:
+    with reading(uri, RECORDED), av.open(uri) as container:
         streams = getattr(container.streams, kind)
         if not len(streams):
             others = sorted({stream.type for stream in container.streams} & {"audio", "video"})
@@ -44,20 +48,6 @@ def opened(uri: str, kind: Kind) -> Iterator[tuple[Any, Any]]:
                 + (f"only {others[0]}); expected a file with {kind}" if others else "nothing); is it whole?")
             )
         yield container, streams[0]
-
-
-@contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turn whatever a reader makes of a damaged file into one line."""
-    try:
-        yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{uri}: no such file; add it or correct the events") from None
-    except (OSError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{uri}: not sound or video that can be read ({reason})") from None
 
 
 def beginning_s(container: Any) -> float:
@@ -121,7 +111,7 @@ def _length_s(uri: str, kind: Kind, _modified: int, size: int) -> float:
 
 def _check_riff(uri: str, size: int) -> None:
     """Complain of a WAV or AVI file that is shorter than it says, which readers pass over."""
-    with reading(uri), Path(uri).open("rb") as file:
+    with reading(uri, RECORDED), Path(uri).open("rb") as file:
         head = file.read(8)
     if head[:4] != b"RIFF" or len(head) < 8:
         return
@@ -141,5 +131,5 @@ def file_digest(uri: str) -> str:
     DataError
         There is no such file.
     """
-    with reading(uri), Path(uri).open("rb") as file:
+    with reading(uri, RECORDED), Path(uri).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
-from neuroalign.stimuli.recorded import beginning_s, check_recorded, length_s, opened, reading
+from neuroalign.stimuli.reading import reading
+from neuroalign.stimuli.recorded import RECORDED, beginning_s, check_recorded, length_s, opened
 
 _NEAR_S = 2.0
 """A moment that is not further ahead is reached by decoding on, not by a jump."""
@@ -40,7 +41,7 @@ def read_frames(uri: str, times_s: Sequence[float]) -> list[np.ndarray]:
     check_recorded(uri)
     state = Path(uri).stat()
     film = _film(uri, state.st_mtime_ns, state.st_size)
-    with reading(uri):
+    with reading(uri, RECORDED):
         return [film.at(time) for time in times_s]
 
 
