@@ -27,6 +27,7 @@ from tqdm import tqdm
 from neuroalign.arrays import layer_group, save_json
 from neuroalign.networks.base import OpenNetwork
 from neuroalign.networks.families import open_network
+from neuroalign.networks.origins import origin_digest
 from neuroalign.settings.networks import Network
 
 ITEMS_PER_CHUNK = 512
@@ -64,7 +65,7 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
     """
     network = open_network(settings, seed)
     network.check_items(items)
-    attributes = _attributes(network, name, items)
+    attributes = {**_attributes(network, name, items), "files": origin_digest(settings)}
     store = _Partial(Path(path), attributes, network, len(items))
     shown = NOUNS.get(str(items["modality"].iloc[0]), str(items["modality"].iloc[0]))
     _log.info(
