@@ -19,11 +19,20 @@ FEATURES_OF = {
     "text": TEXT_FEATURES,
     "image": IMAGE_FEATURES,
     "audio": ("envelope", "mel"),
-    "video": ("motion",),
+    "video": ("motion", "motion_energy"),
 }
 """Handmade features by what they are features of."""
 HandmadeFeature = Literal[
-    "luminance", "contrast", "colour", "gabor", "word_length", "surprisal", "envelope", "mel", "motion"
+    "luminance",
+    "contrast",
+    "colour",
+    "gabor",
+    "word_length",
+    "surprisal",
+    "envelope",
+    "mel",
+    "motion",
+    "motion_energy",
 ]
 
 
@@ -96,7 +105,8 @@ class Handmade(Network):
             return f"The handmade features {name} of every word are its {what}{surprisal}."
         if self.of != "image":
             bands = f" ({self.bands} bands)" if "mel" in self.features else ""
-            return f"The handmade features {name} of every step are its {what}{bands}."
+            moving = " (Nishimoto 2011, by pymoten)" if "motion_energy" in self.features else ""
+            return f"The handmade features {name} of every step are its {what}{bands}{moving}."
         where = f" at {self.grid} × {self.grid} places" if self.tokens or "gabor" in self.features else ""
         return f"The handmade features {name} of every image are its {what}{where}."
 
