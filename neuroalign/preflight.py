@@ -104,9 +104,9 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     def look() -> tuple[pd.DataFrame, pd.DataFrame]:
         """Items and events, from headers."""
         if study.responses.kind in TABLED_KINDS:
-            return listed_stimuli(trials_of_all(study), data.task, check_image)
+            return listed_stimuli(trials_of_all(study), data.task, check_image, study.label_columns())
         seen = check_recorded if asked.has_steps else check_image
-        return read_stimuli(table, data, asked, study.subjects(), seen)
+        return read_stimuli(table, data, asked, study.subjects(), seen, study.label_columns())
 
     stimuli = _attempt(problems, look)
     shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"

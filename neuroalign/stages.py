@@ -127,10 +127,12 @@ def stimuli(study: Study) -> None:
     from neuroalign.stimuli.listed import listed_stimuli
 
     if study.responses.kind in TABLED_KINDS:
-        items, events = listed_stimuli(trials_of_all(study), study.dataset.task)
+        items, events = listed_stimuli(trials_of_all(study), study.dataset.task, labels=study.label_columns())
     else:
         table = arrays.open_table(_path(study, layout.INDEX))
-        items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+        items, events = read_stimuli(
+            table, study.dataset, study.stimuli, study.subjects(), labels=study.label_columns()
+        )
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 

@@ -134,6 +134,8 @@ def settings_digest(study: Study, stage: str, network: str | None = None, encode
     digest = study.digest(*parts)
     if stage == "simulate":
         return f"{digest}-{_hash(simulated_network(study))}"
+    if stage == "stimuli" and study.label_columns():
+        return f"{digest}-{','.join(study.label_columns())}"
     if network is None:
         return digest
     return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"

@@ -57,6 +57,8 @@ def _parts(settings: Network) -> Iterator[str]:
         yield from _saved(settings.source, settings.revision, weights=not drawn)
     elif isinstance(settings, Handmade) and settings.model is not None:
         yield from _saved(settings.model, settings.revision, weights=True)
+    elif isinstance(settings, Handmade) and settings.table is not None:
+        yield from _states([Path(settings.table)])
     elif isinstance(settings, Module):
         yield from _code(settings.factory)
         if settings.file is not None and not drawn:
