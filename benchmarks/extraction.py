@@ -68,7 +68,7 @@ def bare(shown: Shown) -> None:
 
 
 def ours(shown: Shown) -> Any:
-    """Read everything, from prepared images or from words; a batch is let go before the next, as in a store."""
+    """Read everything, from prepared images or from words; a batch is let go before the next."""
     windows, result = shown.windows, None
     with _prepared(shown):
         for start in range(0, len(windows), BATCH):
