@@ -97,21 +97,42 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     if table is None:
         return []
     problems += recording_problems(study, table)
-    if problems:
+    listed = study.responses.kind in TABLED_KINDS
+    if problems and not listed:
         return []
     asked = study.stimuli
 
     def look() -> tuple[pd.DataFrame, pd.DataFrame]:
         """Items and events, from headers."""
-        if study.responses.kind in TABLED_KINDS:
+        if listed:
             return listed_stimuli(trials_of_all(study), data.task, check_image, study.label_columns())
         seen = check_recorded if asked.has_steps else check_image
         return read_stimuli(table, data, asked, study.subjects(), seen, study.label_columns())
 
+    whole = not problems
     stimuli = _attempt(problems, look)
-    shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"
-    words = [f"stimuli: {shown}"] if shown else []
-    return described(study, table) + words
+    if not whole:
+        return []
+    lines = [] if stimuli is None else [f"stimuli: {len(stimuli[0])}, shown {len(stimuli[1])} times in all"]
+    if stimuli is not None and listed:
+        lines += _shared(study, *stimuli)
+    return described(study, table) + lines
+
+
+def _shared(study: Study, items: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+    """Say how many stimuli all subjects have in common; nothing of a single subject."""
+    people = events["subject"].nunique()
+    if people < 2:
+        return []
+    seen_by = events.groupby("item")["subject"].nunique()
+    common = items.loc[items["item"].isin(seen_by.index[seen_by == people])]
+    line = f"shared: {len(common)} of {len(items)} stimuli, by all {people} subjects"
+    if study.responses.kind == "nsd":
+        from neuroalign.recordings.nsd import shared_addresses
+
+        meant = shared_addresses(study.dataset)
+        line += f" ({common['uri'].isin(meant).sum()} of the {len(meant)} that NSD shows to everybody)"
+    return [line]
 
 
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:
