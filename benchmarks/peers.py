@@ -250,8 +250,8 @@ def mne_cross_validated(problem: Problem) -> Answer:
 def sklearn_by_latency(problem: Problem) -> Answer:
     """RidgeCV for one latency after the other, as MNE's SlidingEstimator goes through them.
 
-    It holds out one sample at a time, in closed form: the only way in which it has an alpha per target, and its
-    fastest. SlidingEstimator itself slides over features, not over responses.
+    It holds out one sample at a time, in closed form: the only way in which it has an alpha per target, and
+    its fastest. SlidingEstimator itself slides over features, not over responses.
     """
     from sklearn.linear_model import RidgeCV
 
