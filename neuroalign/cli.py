@@ -32,6 +32,10 @@ STAGES = {
     "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
     "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),
     "group": ("combine the subjects", ("network", "encoder")),
+    "reconstruction": (
+        "predict the features of a network from a subject's EEG or MEG",
+        ("subject", "network"),
+    ),
     "prompts": ("compare the prompts of a network for a subject", ("subject", "network")),
     "prompts_group": ("combine what subjects prefer among the prompts of a network", ("network",)),
     "maps": ("write GIFTI, NIfTI and TSV maps as BIDS derivatives", ()),

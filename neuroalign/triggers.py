@@ -70,6 +70,7 @@ READS = {
     "inference": Reads(("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed")),
     "summary": Reads(("neuroalign.alignment.layers",)),
     "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
+    "reconstruction": Reads(("neuroalign.alignment.reconstruction",), ("design", "ridge")),
     "prompts": Reads(
         ("neuroalign.alignment.prompts",), ("design", "inference", "ridge", "banded_ridge", "seed")
     ),
