@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuroalign.networks.families import open_network
-from neuroalign.networks.image_features import luminance
+from neuroalign.networks.handmade.image_features import luminance
 from neuroalign.recordings.simulated import planted_voxels
 from neuroalign.recordings.simulated.image_files import (
     describe_viewers,
