@@ -180,12 +180,10 @@ def write_source_truth(
     n_targets = len(head.channels) * len(times)
     repeats = int(made_from["repeats"])
     ceilings = {
-        name: np.stack(
-            [np.sqrt(p.power / (p.power + p.noise / n)).reshape(n_targets) for p in people.values()]
-        )
+        name: np.stack([_reached(p.power, p, n).reshape(n_targets) for p in people.values()])
         for name, n in (("ceiling", 1), ("ceiling_of_means", repeats))
     }
-    own = np.mean([np.sqrt(p.parts / (p.power + p.noise / repeats)) for p in people.values()], axis=0)
+    own = np.mean([_reached(p.parts, p, repeats) for p in people.values()], axis=0)
     parts = np.mean([p.parts for p in people.values()], axis=0)
     driven = parts.max(axis=0) > 0
     depth = np.where(driven, plan.depth[parts.argmax(axis=0)], np.nan)
@@ -217,14 +215,19 @@ def write_source_truth(
             **made_from,
             "description": "Relative depth of the layer that drives a channel at a latency most; seconds at "
             "which the response that follows a layer peaks, and the channels that see its two sources best; "
-            "the highest correlation that a model can reach in each subject with single trials (ceiling), with "
-            "their mean over all repeats of an image (ceiling_of_means), and that the part of a layer alone "
-            "can reach with that mean, on average over subjects (layer_r). Noise is reckoned in epochs of "
-            f"{EPOCH_S[0]:g} to {EPOCH_S[1]:g} s against the average of electrodes, less their mean up to the "
-            "onset, without a filter",
+            "the highest correlation that a model can reach in each subject with single trials (ceiling) and "
+            "with their mean over all repeats of an image (ceiling_of_means), and that the part of a layer "
+            "alone can reach with that mean, averaged over subjects (layer_r). Noise is that in epochs of "
+            f"{EPOCH_S[0]:g} to {EPOCH_S[1]:g} s against the average of electrodes, less their mean up to "
+            "the onset, without a filter",
         },
     )
     arrays.save_arrays(truth, study.root / layout.TRUTH)
+
+
+def _reached(power: np.ndarray, person: Heard, repeats: int) -> np.ndarray:
+    """The correlation that a signal of this variance reaches with means over so many trials."""
+    return np.asarray(np.sqrt(power / (person.power + person.noise / repeats)))
 
 
 def describe_eeg(study: StudyFiles, viewers: Sequence[EEGViewer]) -> None:

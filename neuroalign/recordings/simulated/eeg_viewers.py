@@ -1,4 +1,4 @@
-"""Simulated people whose EEG is recorded while they look at images: who sees which one when, and what is seen."""
+"""Simulated people whose EEG is recorded while they look at images: who sees which one when."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AROUND_S = 2.0
 EPOCH_S = (-0.2, 0.8)
 """Seconds about the onset for which the truth is told; the baseline is what lies before it."""
 
-STRENGTH_V = 2.5e-6
+STRENGTH_V = 3.5e-6
 """Standard deviation over images of the response to a source, at its peak, where it is largest."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from neuroalign.recordings.simulated.head import Head, fields_of
 
 BACKGROUND_V, ALPHA_V, ELECTRODE_V = 7e-6, 7e-6, 2e-6
-"""Standard deviations: of the background, mean over electrodes; of alpha, where it is largest; of electrodes."""
+"""Standard deviations: the background averaged over electrodes, alpha where it is largest, each electrode."""
 
 BLINK_V = 120e-6
 """The potential of a blink where it is largest."""

@@ -17,13 +17,13 @@ from neuroalign.recordings.simulated.head import Head, fields_of
 PEAKS_S = (0.09, 0.35)
 """When the response peaks that follows the first layer, and the last, after the onset of the image."""
 
-WIDTH_S = 0.02
-"""Standard deviation of the Gaussian course of a response; four of these before and after its peak it is 0."""
+WIDTH_S = 0.025
+"""Standard deviation of the Gaussian course of a response, which is 0 four of these from its peak."""
 
 SIDES = (-1.0, 1.0)
 """The hemispheres of the two sources of a layer: x of the left one is negative."""
 
-COMPONENTS = 20
+COMPONENTS = 26
 """Principal components of a layer that its sources choose from, at most; and one for eight images."""
 
 _ANGLES = (20.0, 125.0)
@@ -32,7 +32,7 @@ _ANGLES = (20.0, 125.0)
 _HEIGHT = 0.15
 """Height of the sources above the centre of the sphere, relative to their distance from the axis."""
 
-_DEPTH = 0.72
+_DEPTH = 0.5
 """Distance of the sources from the centre, in radii."""
 
 _MEAN = 1.0
@@ -143,6 +143,6 @@ def respond(plan: SourcePlan, features: np.ndarray, gains: np.ndarray, times: np
 
 
 def spreads(plan: SourcePlan, features: np.ndarray, gains: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Standard deviation over images (layer, channel, time) of the part of the response of each layer alone."""
+    """Standard deviation over images (layer, channel, time) of what each layer alone adds to the response."""
     seen = np.einsum("nls,ls,cls->ncl", features, gains, plan.fields).std(axis=0)
     return seen.T[:, :, None] * courses(plan, times)[:, None]
