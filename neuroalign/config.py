@@ -19,7 +19,7 @@ from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge
 from neuroalign.settings.families import AnyNetwork
 from neuroalign.settings.networks import Network
-from neuroalign.settings.responses import TABLED_KINDS, Responses, of_trials
+from neuroalign.settings.responses import TABLED_KINDS, Responses, of_sensors, of_trials
 from neuroalign.settings.section import Name, Section
 from neuroalign.settings.simulation import AnySimulation, Simulate
 from neuroalign.settings.statistics import Ceiling, Inference
@@ -87,6 +87,18 @@ class Study(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _sensors_have_lags(cls, raw: Any) -> Any:
+        """Continuous EEG and MEG follow the stimulus at lags, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
+            return raw
+        responses, design = raw["responses"], raw.get("design", {})
+        if not of_sensors(responses) or of_trials(responses) or not isinstance(design, dict):
+            return raw
+        lags = design.get("lags") or {}
+        return {**raw, "design": {**design, "lags": lags}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _steps_are_no_words(cls, raw: Any) -> Any:
         """Sound and video have no word rate, and are shown whole in a trial, where nothing else is said."""
         if not isinstance(raw, dict) or not isinstance(raw.get("stimuli"), dict):
@@ -126,7 +138,7 @@ class Study(Section):
         else:
             # A saved config names all keys: only what differs from the default was asked for.
             default = Design()
-            names = ("resample", "delays", "lanczos_window", "filter")
+            names = ("resample", "delays", "lanczos_window", "filter", "lags")
             asked = {
                 **{name: getattr(design, name) != getattr(default, name) for name in names},
                 "folds.by: block": design.folds.by == "block",
@@ -137,6 +149,11 @@ class Study(Section):
         for name, set_ in asked.items():
             if set_:
                 raise ValueError(f"design.{name} {remedy}")
+        if design.lags is not None and not self.responses.series_of_sensors:
+            raise ValueError(
+                f"design.lags is for EEG and MEG; responses.kind {self.responses.kind} follows its stimuli "
+                "by design.delays; remove it"
+            )
         return self
 
     @model_validator(mode="after")
@@ -207,6 +224,13 @@ class Study(Section):
                 "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
                 "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
             )
+        if self.design.lags is not None:
+            for name in ("banded_ridge", "stack"):
+                if name in self.encoders:
+                    raise ValueError(
+                        f"encoders: '{name}' does not know lags; of continuous EEG and MEG fit ridge or "
+                        "cross_attention"
+                    )
         lacking = [name for name in STACKED if name not in self.encoders]
         if "stack" in self.encoders and lacking:
             raise ValueError(

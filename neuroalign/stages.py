@@ -152,6 +152,11 @@ def responses(study: Study, subject: str) -> None:
 
     if subject == layout.AVERAGE:
         made = average_responses([_responses(study, someone) for someone in study.subjects()])
+    elif study.responses.reads_bids_sensors:
+        from neuroalign.recordings.meeg.responses import read_sensors
+
+        table = arrays.open_table(_path(study, layout.INDEX))
+        made = read_sensors(table, study.dataset, study.responses, subject, _events(study, subject))
     else:
         table = arrays.open_table(_path(study, layout.INDEX))
         events = _events(study, subject) if study.responses.glm else None
@@ -178,7 +183,7 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         *_samples(study, subject),
         arrays.open_activations(store) if store else None,
         study.design,
-        _fold_encoder(study, encoder),
+        _fold_encoder(study, encoder, subject),
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
         beside=_beside(study),
@@ -446,9 +451,13 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     return name
 
 
-def _fold_encoder(study: Study, name: str) -> FoldEncoder:
+def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
     """The encoder of this name with the study's settings; `triggers.FITS_WITH` says what it reads."""
     alphas = study.ridge.alphas.values()
+    if study.design.lags is not None and name == "ridge":
+        from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
+
+        return FoldLaggedRidge.of(_responses(study, subject), study.design.lags, alphas)
     if name == "banded_ridge":
         from neuroalign.alignment.banded_ridge import FoldBandedRidge
 

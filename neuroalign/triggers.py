@@ -53,7 +53,7 @@ READS = {
     ),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(
-        ("neuroalign.recordings.fmri",),
+        ("neuroalign.recordings.fmri", "neuroalign.recordings.meeg.responses"),
         ("dataset", "responses"),
         but=("dataset.subjects", "responses.average"),
     ),

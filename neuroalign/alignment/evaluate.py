@@ -117,6 +117,7 @@ def evaluate(
         "layer": np.array(layers, object),
         "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
         "fold": np.array([fold.label for fold in folds], object),
+        **encoder.coordinates,
     }
     attributes = {
         **encoder.attributes,
@@ -140,18 +141,23 @@ def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
 def _fit_layer(task: Task, activations: Activations | None, number: int, partial: Path) -> xr.Dataset:
     """Fit and score one layer in every outer fold; leave its scores and predictions in `partial`."""
     observed, nuisance = task.observed, task.design.nuisance
+    beside = nuisance if task.design.unlagged is None or not task.encoder.makes_lags else task.design.unlagged
     network = None if activations is None else task.design.features(activations.read(number))
-    names = ("r", "r2", "r_unique", *task.encoder.extras(control=network is None), "cv_r")
-    found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in names}
+    extras = task.encoder.extras(control=network is None)
+    names = ("r", "r2", "r_unique", *extras, "cv_r")
+    dims = {name: ("fold", *extras.get(name, ()), "target") for name in names}
+    sizes = {name: len(values) for name, values in task.encoder.coordinates.items()}
+    sizes |= {"fold": len(task.folds), "target": observed.shape[1]}
+    found = {name: np.full([sizes[dim] for dim in of], np.nan, np.float32) for name, of in dims.items()}
     prediction = np.full(observed.shape, np.nan, np.float32)
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
-        fitted = task.encoder.fit_fold(observed, nuisance, network, fold)
+        fitted = task.encoder.fit_fold(observed, beside, network, fold)
         prediction[fold.test], found["cv_r"][at] = fitted.predicted, fitted.cv_r
         beyond = None if network is None else nuisance
         made = fold_scores(fitted.predicted, observed, fold, beyond)
         for name, values in (fitted.extras | made).items():
             found[name][at] = values
-    data = {name: (("fold", "target"), values) for name, values in found.items()}
+    data = {name: (dims[name], values) for name, values in found.items()}
     scores = xr.Dataset(data, attrs={"fingerprint": task.fingerprint})
     # Scores go last: where they stand, the predictions are whole.
     save_arrays(
@@ -167,7 +173,8 @@ def _stack(layers: list[xr.Dataset]) -> xr.Dataset:
     names = [name for name in scores.data_vars if name not in NOT_OF_THE_CHOSEN]
     scores["chosen_layer"] = scores["cv_r"].argmax("layer").astype(np.int16)
     for name in names:
-        scores[f"chosen_{name}"] = scores[name].isel(layer=scores["chosen_layer"])
+        chosen = scores[name].isel(layer=scores["chosen_layer"])
+        scores[f"chosen_{name}"] = chosen.transpose(..., "target")
     return scores
 
 
