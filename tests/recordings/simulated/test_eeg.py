@@ -1,4 +1,4 @@
-"""The simulated EEG study: its files as MNE-BIDS reads them, its truth, and that the one agrees with the other."""
+"""The simulated EEG study: its files as MNE-BIDS reads them, and the truth, which agrees with them."""
 
 from __future__ import annotations
 
