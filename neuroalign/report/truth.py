@@ -162,6 +162,8 @@ def agreement(recovery: Recovery) -> dict[str, object]:
         ("nuisance", recovery.nuisance_driven & scored),
     ):
         count = int(region.sum())
+        if name == "nuisance" and not recovery.nuisance_driven.any():
+            continue
         row[f"{name}_targets"] = count
         row[f"{name}_significant"] = float(verdict[region].mean()) if count else np.nan
         row[f"{name}_below_level"] = float((p[region] < level).mean()) if count else np.nan

@@ -91,7 +91,7 @@ def evidence(summary: xr.Dataset) -> Any:
 
 def test_latencies_and_channels_come_back() -> None:
     table = layer_latencies(known(), found())
-    assert table["layer"].tolist() == list(LAYERS)
+    assert table["layer_name"].tolist() == list(LAYERS)
     np.testing.assert_allclose(table["recovered_s"], PEAKS)
     assert table["recovered_channel"].tolist() == ["Oz", "P8", "T7", "Fz"]
     assert table["planted_channels"].tolist() == ["Oz", "P7, P8", "T7, T8", "Fz"]
