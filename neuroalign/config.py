@@ -28,6 +28,9 @@ from neuroalign.settings.statistics import Ceiling, Inference
 SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*", "algonauts": "subj*"}
 """Where datasets that are not named as BIDS wants have a folder per subject."""
 
+SHOWN_DRAWN_IMAGES = ("vision", "module", "multimodal", "handmade")
+"""Families of networks that answer to images drawn for a simulated study."""
+
 
 class Study(Section):
     """A whole study: the content of `config.yaml`."""
@@ -222,6 +225,12 @@ class Study(Section):
             raise ValueError(
                 f"simulate: the first network, '{name}', is planted place by place in people who look at "
                 "images, but keeps no places; put one of images first and set tokens: true"
+            )
+        if self.simulate.kind == "eeg" and network.family not in SHOWN_DRAWN_IMAGES:
+            raise ValueError(
+                f"simulate: the first network, '{name}', is planted in the EEG of people who look at images, "
+                f"but its family is '{network.family}'; put one of family {' or '.join(SHOWN_DRAWN_IMAGES)} "
+                "first"
             )
         return self
 

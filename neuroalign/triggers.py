@@ -96,6 +96,7 @@ scores of the others alone."""
 SIMULATES_WITH = {
     "story": Reads(("neuroalign.recordings.simulated.story",), files=("recordings/simulated/*.txt",)),
     "images": Reads(("neuroalign.recordings.simulated.images",), files=("recordings/simulated/small_vit/*",)),
+    "eeg": Reads(("neuroalign.recordings.simulated.eeg",), files=("recordings/simulated/small_vit/*",)),
 }
 """Kind of simulated study → what the stage `simulate` reads more where it makes that one."""
 

@@ -1,4 +1,4 @@
-"""The drawings of what cross-attention learned: what layers add, and where in time targets look."""
+"""The drawings of what cross-attention learned, and of layers in time."""
 
 from __future__ import annotations
 
@@ -90,3 +90,18 @@ def delay_curves(panels: Sequence[Curve]) -> str:
 def _mark(axis: Any, panel: Curve, label: str) -> None:
     if np.isfinite(panel.mark):
         axis.axvline(panel.mark, color=NUISANCE, ls=":", lw=1.6, label=label)
+
+
+def latency_scatters(panels: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> str:
+    """Planted against recovered latencies of layers (s), coloured by their depth, a panel each."""
+    with styled():
+        figure = Figure(figsize=(2.7 * len(panels) + 0.5, 2.9), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True, sharey=True))
+        ends = [0, max(max(planted.max(), found.max()) for _, planted, found, _ in panels)]
+        for axis, (title, planted, found, depth) in zip(axes, panels, strict=True):
+            axis.plot(ends, ends, color=NUISANCE, lw=1, ls="--")
+            axis.scatter(planted, found, c=depth, cmap="viridis", vmin=0, vmax=1, s=32, lw=0, zorder=2)
+            axis.set_title(title)
+        figure.supxlabel("planted latency (s)", fontsize=9)
+        figure.supylabel("recovered latency (s)", fontsize=9)
+        return encoded(figure)

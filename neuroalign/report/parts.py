@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import attention, figures, partition, prompts, recovered, rivals, tables, truth
+from neuroalign.report import (
+    attention,
+    figures,
+    latencies,
+    partition,
+    prompts,
+    recovered,
+    rivals,
+    tables,
+    truth,
+)
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import Evidence
 from neuroalign.report.printed import (
@@ -181,14 +191,22 @@ def _truth_part(evidence: Evidence, canvas: Canvas | None, agreements: pd.DataFr
     columns = _named(list(agreements.columns), len(evidence.study.encoders) > 1)
     text = (
         "This study was simulated, so the right answer is known. Planted and recovered depth are "
-        f"correlated over targets whose true ceiling exceeds {truth.RELIABLE:g}. In the noise region "
-        f"nothing drives the response, {truth.NUISANCE[kind]}: the share of targets with p below the level "
-        "should be near the level there, and few should be called significant."
+        f"correlated over targets whose true ceiling exceeds {truth.RELIABLE:g}. {truth.UNDRIVEN[kind]}: "
+        "the share of targets with p below the level should be near the level there, and few should be "
+        "called significant."
     )
+    by_layer, sentences = [], []
+    for model in evidence.layered():
+        found = [(r.owner, r.layers) for r in truth.recoveries(evidence, *model) if not r.layers.empty]
+        if found:
+            whole = pd.concat([layers.assign(whose=owner) for owner, layers in found])
+            title = f"{model[0]} ({model[1]}): layers in time"
+            by_layer.append(printed(whole, title, latencies.COLUMNS, latencies.NOTE))
+            sentences.append(latencies.latency_sentence(found, model[0]))
     return Part(
         "truth",
         "Planted and recovered",
         pictures,
-        [printed(agreements, "Agreement with the truth", columns)],
-        [text],
+        [printed(agreements, "Agreement with the truth", columns), *by_layer],
+        [text, *sentences],
     )

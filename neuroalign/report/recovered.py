@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroalign.report import plots
 from neuroalign.report.canvas import Canvas
+from neuroalign.report.curves import latency_scatters
 from neuroalign.report.figures import DEPTH, MAX_SUBJECTS, Picture, called, significant_only
 from neuroalign.report.truth import RELIABLE, Recovery
 
@@ -18,6 +19,8 @@ def truth_pictures(recovered: Sequence[Recovery], canvas: Canvas | None) -> list
     """Planted beside recovered depth as maps, their scatter, and the ceilings."""
     if not recovered:
         return []
+    if any(not entry.layers.empty for entry in recovered):
+        return _latency_pictures(recovered)
     first = recovered[0]
     model = "{network} ({encoder})".format_map(first.summary.attrs)
     several = recovered[: MAX_SUBJECTS + 1]
@@ -35,23 +38,43 @@ def truth_pictures(recovered: Sequence[Recovery], canvas: Canvas | None) -> list
         title = f"{model}: planted and recovered depth"
         caption = "Planted: grey where no network drives the response. Recovered: grey where not significant."
         out.append(Picture(plots.picture_rows(rows, canvas.columns), title, caption))
+    return [*out, *_target_pictures(several, model)]
+
+
+def _target_pictures(several: Sequence[Recovery], model: str) -> list[Picture]:
+    """Planted against recovered depth and ceiling, a dot per target."""
     depth = [
         (called(e.owner), np.where(e.compared, e.planted, np.nan), e.summary["centroid"].values)
         for e in several
     ]
     caption = f"Targets whose true ceiling exceeds {RELIABLE:g}, significant or not. Dashed: equality."
-    out.append(
+    out = [
         Picture(
             plots.scatters(depth, "planted relative depth", "recovered depth centroid"),
             f"{model}: depth, target by target",
             caption,
         )
-    )
+    ]
     ceilings = [(called(e.owner), e.true_ceiling, e.summary["ceiling"].values) for e in several]
     if any(np.isfinite(values).any() for _, _, values in ceilings):
         picture = plots.scatters(ceilings, "true noise ceiling (r)", "estimated noise ceiling (r)")
         out.append(Picture(picture, "Noise ceiling, target by target", "Dashed: equality."))
     return out
+
+
+def _latency_pictures(recovered: Sequence[Recovery]) -> list[Picture]:
+    """Planted against recovered latencies of layers, and the depth and the ceiling of every target."""
+    several = [entry for entry in recovered[: MAX_SUBJECTS + 1] if not entry.layers.empty]
+    model = "{network} ({encoder})".format_map(several[0].summary.attrs)
+    panels = [
+        (called(e.owner), *np.array(e.layers[["planted_s", "recovered_s", "depth"]], float).T)
+        for e in several
+    ]
+    caption = "A dot per layer, dark the first and light the last. Dashed: equality."
+    return [
+        Picture(latency_scatters(panels), f"{model}: layers in time", caption),
+        *_target_pictures(several, model),
+    ]
 
 
 def field_pictures(recovered: Sequence[Recovery]) -> list[Picture]:

@@ -8,19 +8,25 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neuroalign.report import latencies
 from neuroalign.report.evidence import Evidence, column, mean, significant
 
 FIELDS = {"field_x": "x", "field_y": "y", "field_size": "size"}
 """Properties of receptive fields, where they were planted, and what they are called."""
 
-NUISANCE = {
-    "story": "in the word-rate region only the word rate does",
-    "images": "in the luminance region only the mean luminance of the image does",
+UNDRIVEN = {
+    "story": "In the noise region nothing drives the response, in the word-rate region only the word rate "
+    "does",
+    "images": "In the noise region nothing drives the response, in the luminance region only the mean "
+    "luminance of the image does",
+    "eeg": "Before the onset of an image, and after the last response has ended, nothing drives any channel "
+    "(noise targets)",
 }
-"""What drives the region that no network drives, by the kind of study."""
+"""Where no network drives the response, by the kind of study."""
 
 RELIABLE = 0.3
-"""Depths are compared where the true ceiling exceeds this r."""
+"""Depths and ceilings are compared where the true ceiling exceeds this r: an estimate is not below zero,
+so that it is too high on average where there is nearly nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Recovery:
         The summary that should show them.
     fields : dict of array (target,)
         Planted receptive fields, of FIELDS; empty where there are none.
+    layers : DataFrame
+        Planted and recovered latencies of layers, see `latencies`; empty where there are none.
     """
 
     owner: str
@@ -46,6 +54,7 @@ class Recovery:
     true_ceiling: np.ndarray
     summary: xr.Dataset
     fields: dict[str, np.ndarray] = field(default_factory=dict)
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def compared(self) -> np.ndarray:
@@ -54,8 +63,8 @@ class Recovery:
 
     @property
     def noise(self) -> np.ndarray:
-        """Targets that nothing drives: no depth, no ceiling."""
-        return np.asarray(~np.isfinite(self.planted) & ~(self.true_ceiling > 1e-6))
+        """Targets that nothing drives: no depth, no ceiling; none that the truth does not know."""
+        return np.asarray(~np.isfinite(self.planted) & (self.true_ceiling <= 1e-6))
 
     @property
     def nuisance_driven(self) -> np.ndarray:
@@ -67,7 +76,8 @@ def recoveries(evidence: Evidence, network: str, encoder: str) -> list[Recovery]
     """Pair every summary of a network with the truth, target by target.
 
     Returns nothing where no truth is known, or another network was planted. Targets are matched
-    by their place (hemisphere and vertex, voxel, or name); a target the truth does not know gets NaN.
+    by their place (hemisphere and vertex, voxel, channel and latency, or name); a target the truth does not
+    know gets NaN.
     """
     truth = evidence.truth
     planted = None if truth is None else truth.attrs.get("network")
@@ -84,7 +94,13 @@ def recoveries(evidence: Evidence, network: str, encoder: str) -> list[Recovery]
         ceiling = mean(truth[_reached(evidence, truth)].values[rows], axis=0)
         at = _matched(truth, summary)
         fields = {name: _taken(truth[name].values, at) for name in FIELDS if name in truth}
-        out.append(Recovery(owner, _taken(truth["depth"].values, at), _taken(ceiling, at), summary, fields))
+        layers = (
+            latencies.layer_latencies(truth, summary)
+            if latencies.planted_latencies(truth)
+            else pd.DataFrame()
+        )
+        planted_depth = _taken(truth["depth"].values, at)
+        out.append(Recovery(owner, planted_depth, _taken(ceiling, at), summary, fields, layers))
     return out
 
 
@@ -96,6 +112,8 @@ def _reached(evidence: Evidence, truth: xr.Dataset) -> str:
 
 def _matched(truth: xr.Dataset, summary: xr.Dataset) -> np.ndarray:
     """Row of the truth for every target of the summary, −1 where there is none."""
+    if "latency" in truth.coords:
+        return _matched_in_time(truth, summary)
     keys = [
         name
         for name in ("hemi", "vertex", "i", "j", "k", "name")
@@ -103,6 +121,20 @@ def _matched(truth: xr.Dataset, summary: xr.Dataset) -> np.ndarray:
     ]
     known = pd.MultiIndex.from_arrays([truth[name].values for name in keys])
     return known.get_indexer(pd.MultiIndex.from_arrays([summary[name].values for name in keys]))
+
+
+def _matched_in_time(truth: xr.Dataset, summary: xr.Dataset) -> np.ndarray:
+    """The same for channels at latencies, of which the nearest is taken that is at most a sample away."""
+    if "latency" not in summary.coords:
+        return np.full(summary.sizes["target"], -1)
+    seconds = np.unique(truth["latency"].values)
+    wanted = summary["latency"].values
+    nearest = np.abs(seconds[:, None] - wanted).argmin(axis=0)
+    known = pd.MultiIndex.from_arrays([truth["channel"].values.astype(str), truth["latency"].values])
+    at = known.get_indexer(
+        pd.MultiIndex.from_arrays([summary["channel"].values.astype(str), seconds[nearest]])
+    )
+    return np.where(np.abs(seconds[nearest] - wanted) <= np.diff(seconds).max(), at, -1)
 
 
 def _taken(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -130,13 +162,16 @@ def agreement(recovery: Recovery) -> dict[str, object]:
         ("nuisance", recovery.nuisance_driven & scored),
     ):
         count = int(region.sum())
+        if name == "nuisance" and not recovery.nuisance_driven.any():
+            continue
         row[f"{name}_targets"] = count
         row[f"{name}_significant"] = float(verdict[region].mean()) if count else np.nan
         row[f"{name}_below_level"] = float((p[region] < level).mean()) if count else np.nan
     row["level"] = level
+    row |= latencies.latency_agreement(recovery.layers)
     row["r_ceiling"] = correlation(recovery.true_ceiling, summary["ceiling"].values, scored)
     row["ceiling_bias"] = float(
-        mean((summary["ceiling"].values - recovery.true_ceiling)[scored & (recovery.true_ceiling > 0)])
+        mean((summary["ceiling"].values - recovery.true_ceiling)[scored & (recovery.true_ceiling > RELIABLE)])
     )
     return row
 

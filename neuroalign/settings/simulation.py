@@ -50,7 +50,30 @@ class SimulateImages(Simulate):
         return self
 
 
-SIMULATIONS: dict[str, type[Simulate]] = {"story": SimulateStory, "images": SimulateImages}
+class SimulateEEG(Simulate):
+    """People who look at images: raw EEG, in which every layer of a network shows at a latency of its own."""
+
+    kind: Literal["eeg"] = "eeg"
+    images: int = Field(240, ge=10, le=10_000, description="images that all subjects see")
+    repeats: int = Field(4, ge=1, le=100, description="how often a subject sees each image")
+    runs: int = Field(4, ge=1, le=99, description="runs that the presentations are spread over")
+    sampling_hz: int = Field(128, ge=64, le=1024, description="rate of the recordings")
+
+    @model_validator(mode="after")
+    def _images_suffice(self) -> SimulateEEG:
+        if self.images * self.repeats < 2 * self.runs:
+            raise ValueError(
+                f"{self.images * self.repeats} presentations are too few for {self.runs} runs; give at least "
+                "two to each run"
+            )
+        return self
+
+
+SIMULATIONS: dict[str, type[Simulate]] = {
+    "story": SimulateStory,
+    "images": SimulateImages,
+    "eeg": SimulateEEG,
+}
 """The section of every kind, by its name."""
 
 
@@ -59,6 +82,9 @@ def _kind(raw: Any) -> str:
 
 
 AnySimulation = Annotated[
-    Annotated[SimulateStory, Tag("story")] | Annotated[SimulateImages, Tag("images")], Discriminator(_kind)
+    Annotated[SimulateStory, Tag("story")]
+    | Annotated[SimulateImages, Tag("images")]
+    | Annotated[SimulateEEG, Tag("eeg")],
+    Discriminator(_kind),
 ]
 """A simulated study of any kind."""

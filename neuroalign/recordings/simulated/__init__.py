@@ -1,1 +1,1 @@
-"""Simulated studies with a known truth: stories that are heard, and images that are seen."""
+"""Simulated studies with a known truth: stories that are heard, images that are seen."""

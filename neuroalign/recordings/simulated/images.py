@@ -10,10 +10,8 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
-from neuroalign.networks.families import open_network
 from neuroalign.networks.handmade.image_features import luminance
 from neuroalign.recordings.simulated import planted_voxels
 from neuroalign.recordings.simulated.image_files import (
@@ -24,11 +22,11 @@ from neuroalign.recordings.simulated.image_files import (
     write_voxel_truth,
 )
 from neuroalign.recordings.simulated.pictures import KINDS, draw
+from neuroalign.recordings.simulated.shown import show
 from neuroalign.recordings.simulated.study_files import StudyFiles
 from neuroalign.recordings.simulated.viewers import count_images, invite_viewer, view
 from neuroalign.settings.networks import Network
 from neuroalign.settings.simulation import SimulateImages
-from neuroalign.stimuli.media import content_digest
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +78,6 @@ def _features(
     paths: list[Path], network: Network, seed: int
 ) -> tuple[list[np.ndarray], tuple[np.ndarray, ...], np.ndarray]:
     """Components of tokens (image, token, component) and their places for every layer; relative depths."""
-    plain = {"layers": "all", "dtype": "float32"}
-    opened = open_network(network.model_copy(update=plain), seed)
-    items = pd.DataFrame({"uri": [str(path) for path in paths], "text": "", "modality": "image"})
-    items = items.assign(item=range(len(items)), passage=range(len(items)), position=0, sentence=0)
-    items["digest"] = items["uri"].map(content_digest)
-    opened.check_items(items)
-    with tqdm(total=len(items), desc="activations", unit="image", disable=None) as bar:
-        found = opened.run(opened.windows(items), bar.update)
+    opened, found = show(paths, network, seed)
     tokens = found[len(opened.kept) :]
     return [planted_voxels.token_features(each) for each in tokens], opened.places, np.asarray(opened.depth)

@@ -1,6 +1,6 @@
 """Studies with a known truth: made once, left as they are where they stand, never over foreign files.
 
-What a kind of study holds is made by its own module, `story` or `images`; the files
+What a kind of study holds is made by its own module, `story`, `images` or `eeg`; the files
 look like a BIDS dataset with derivatives, so that a simulated study goes through every stage as a recorded
 one does.
 """
@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 RECIPE = str(PurePosixPath(layout.TRUTH).with_suffix(".json"))
 """What the study was made from; a folder that holds it was made here and may be made anew."""
 
-_FILES = {"story": ["recordings/simulated/*.txt"], "images": ["recordings/simulated/small_vit/*"]}
+_FILES = {
+    "story": ["recordings/simulated/*.txt"],
+    "images": ["recordings/simulated/small_vit/*"],
+    "eeg": ["recordings/simulated/small_vit/*"],
+}
 """Files of the package that a kind of study is made from, beside code."""
 
 _MADE = (

@@ -17,15 +17,21 @@ _BIDS_VERSION = "1.10.0"
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where the study is written, and how its files are called."""
+    """Where the study is written, and how its files are called; `datatype` is the folder of its runs."""
 
     root: Path
     derivatives: Path
     task: str
+    datatype: str = "func"
 
     def raw(self, subject: str, run: str) -> Path:
         """The events file of a run."""
-        return self.root / f"sub-{subject}" / "func" / f"sub-{subject}_task-{self.task}_run-{run}_events.tsv"
+        return self.recorded(subject, run, "events.tsv")
+
+    def recorded(self, subject: str, run: str, ending: str) -> Path:
+        """A file of a run as it was recorded, whose name goes on with `ending`."""
+        name = f"sub-{subject}_task-{self.task}_run-{run}_{ending}"
+        return self.root / f"sub-{subject}" / self.datatype / name
 
     def derivative(self, subject: str, run: str, ending: str) -> Path:
         """A derivative of a run, whose name goes on with `ending`."""
@@ -37,11 +43,11 @@ class StudyFiles:
         )
 
 
-def write_events(study: StudyFiles, subject: str, run: str, table: pd.DataFrame) -> None:
-    """The events of one run of one subject."""
+def write_events(study: StudyFiles, subject: str, run: str, table: pd.DataFrame, decimals: int = 3) -> None:
+    """The events of one run of one subject, times with as many decimals."""
     path = study.raw(subject, run)
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, sep="\t", index=False, float_format="%.3f", lineterminator="\n")
+    table.to_csv(path, sep="\t", index=False, float_format=f"%.{decimals}f", lineterminator="\n")
 
 
 def write_descriptions(
@@ -51,6 +57,8 @@ def write_descriptions(
     about = {"BIDSVersion": _BIDS_VERSION, "GeneratedBy": [{"Name": "neuroalign", "Version": __version__}]}
     truth = (study.root / layout.TRUTH).parent
     for folder, title in ((study.derivatives, "Simulated responses"), (truth, "Planted truth")):
+        if not folder.is_dir():
+            continue
         write_json({"Name": title, "DatasetType": "derivative", **about}, folder / "dataset_description.json")
     people = pd.DataFrame({"participant_id": [f"sub-{label}" for label in labels], "noise": noise})
     people.to_csv(study.root / "participants.tsv", sep="\t", index=False, lineterminator="\n")
