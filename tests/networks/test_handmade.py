@@ -16,7 +16,7 @@ from neuroalign.arrays import open_activations
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
-from neuroalign.networks.handmade.handmade import image_features
+from neuroalign.networks.handmade import image_features
 from neuroalign.networks.handmade.image_features import CYCLES, ORIENTATIONS, SIDE
 from neuroalign.settings.features import Handmade
 from neuroalign.settings.networks import Text

@@ -10,7 +10,7 @@ import pytest
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.families import open_network
-from neuroalign.networks.handmade.handmade import motion_energy as energy
+from neuroalign.networks.handmade import motion_energy as energy
 from neuroalign.networks.handmade.motion_energy import RATE_HZ, Step, motion_energy
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.clips import gather_clips
