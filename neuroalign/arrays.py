@@ -23,7 +23,10 @@ import xarray as xr
 
 from neuroalign.errors import DataError
 
-TARGET_COORDINATES = ("name", "hemi", "vertex", "i", "j", "k", "x", "y", "z", "roi", "valid")
+TARGET_COORDINATES = (
+    *("name", "hemi", "vertex", "i", "j", "k", "x", "y", "z", "roi"),
+    *("channel", "channel_type", "latency", "valid"),
+)
 """Target coordinates that travel from responses to scores and maps, where they are present."""
 
 
@@ -159,7 +162,10 @@ def target_coordinates(dataset: xr.Dataset) -> dict[str, Any]:
     return {name: dataset[name] for name in TARGET_COORDINATES if name in dataset.coords}
 
 
-PLACE_ATTRIBUTES = ("subject", "task", "kind", "space", "samples", "tr", "affine", "shape", "vertices")
+PLACE_ATTRIBUTES = (
+    *("subject", "task", "kind", "space", "samples", "tr", "affine", "shape", "vertices"),
+    *("sampling_hz", "montage", "n_channels", "n_latencies"),
+)
 
 
 def place_attributes(dataset: xr.Dataset) -> dict[str, Any]:

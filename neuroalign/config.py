@@ -19,10 +19,10 @@ from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge
 from neuroalign.settings.families import AnyNetwork
 from neuroalign.settings.networks import Network
-from neuroalign.settings.responses import TABLED_KINDS, Responses, of_trials
+from neuroalign.settings.responses import PLACED_KINDS, TABLED_KINDS, Responses, of_trials
 from neuroalign.settings.section import Name, Section
 from neuroalign.settings.simulation import AnySimulation, Simulate
-from neuroalign.settings.statistics import Ceiling, Inference
+from neuroalign.settings.statistics import CLUSTERED, Ceiling, Inference
 
 SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*", "algonauts": "subj*"}
 """Where datasets that are not named as BIDS wants have a folder per subject."""
@@ -134,6 +134,16 @@ class Study(Section):
         for name, set_ in asked.items():
             if set_:
                 raise ValueError(f"design.{name} {remedy}")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_are_of_channels(self) -> Study:
+        correction, kind = self.inference.correction, self.responses.kind
+        if correction in CLUSTERED and kind in PLACED_KINDS:
+            raise ValueError(
+                f"inference.correction is {correction}, which looks at neighbouring channels, but "
+                f"responses.kind is {kind}; set it to fdr or max"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
 from neuroalign.settings.responses import TABLED_KINDS
+from neuroalign.settings.statistics import CLUSTERED
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -324,8 +325,17 @@ def group(study: Study, network: str, encoder: str) -> None:
         arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
         for subject in study.subjects()
     ]
-    made = combine(parts, study.inference, study.seed)
+    tests = [
+        arrays.open_arrays(_path(study, layout.INFERENCE, subject=subject, network=network, encoder=encoder))
+        for subject in (study.subjects() if group_opens_tests(study, network) else ())
+    ]
+    made = combine(parts, study.inference, study.seed, tests)
     arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
+
+
+def group_opens_tests(study: Study, network: str) -> bool:
+    """Whether the group is corrected by neighbours, so that it needs the nulls of its subjects."""
+    return network != layout.NUISANCE and study.inference.correction in CLUSTERED
 
 
 def prompted_networks(study: Study) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neuroalign.alignment.inference import TESTED
 from neuroalign.arrays import place_attributes, target_coordinates
 
 BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag", "place_x", "place_y")
@@ -66,7 +67,7 @@ def summarise(
     }
     relevant = valid
     if inference is not None:
-        for name in ("p", "q", "p_max", "significant"):
+        for name in (name for name in TESTED if name in inference):
             data[name] = ("target", inference[name].values)
         attributes |= {
             str(key): value for key, value in inference.attrs.items() if str(key).startswith("inference_")

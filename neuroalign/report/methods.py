@@ -240,6 +240,10 @@ def _inference(evidence: Evidence) -> list[str]:
         "fdr": f"a false discovery rate of {settings.level:g} (Benjamini & Hochberg 1995)",
         "max": f"a family-wise error rate of {settings.level:g} by the maximum statistic (Nichols & Holmes "
         "2002)",
+        "cluster": f"a family-wise error rate of {settings.level:g} by the mass of clusters of neighbouring "
+        f"channels and latencies with p ≤ {settings.cluster_level:g} (Maris & Oostenveld 2007)",
+        "tfce": f"a family-wise error rate of {settings.level:g} after threshold-free cluster enhancement "
+        "over neighbouring channels and latencies (Smith & Nichols 2009)",
     }[settings.correction]
     out = [
         "Targets were tested, one-sided, for a held-out partial correlation above chance, against "

@@ -20,6 +20,9 @@ BIDS_KINDS = ("surface", "volume", "parcels", "cifti")
 TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
+PLACED_KINDS = (*BIDS_KINDS, "glmsingle", "nsd", "algonauts")
+"""Kinds whose targets are places in the brain, of which no neighbours are known."""
+
 ONLY_WITH = {
     "suffix": BIDS_KINDS,
     "entities": BIDS_KINDS,
