@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neuroalign.alignment.courses import COURSES
 from neuroalign.alignment.inference import TESTED
 from neuroalign.arrays import place_attributes, target_coordinates
 
@@ -84,7 +85,7 @@ def summarise(
 
 def _over_folds(scores: xr.Dataset) -> xr.Dataset:
     """Means over folds; what has no folds stays as it is."""
-    kept = scores.drop_vars([name for name in ("alpha", "chosen_layer") if name in scores])
+    kept = scores.drop_vars([name for name in ("alpha", "chosen_layer", *COURSES) if name in scores])
     folded = [name for name, variable in kept.data_vars.items() if "fold" in variable.dims]
     return kept.assign(kept[folded].mean("fold", skipna=True, keep_attrs=False))
 

@@ -210,7 +210,7 @@ def test_targets_that_do_not_vary_are_outside_of_clusters(rng, epochs, forecast)
 def test_few_subjects_add_up_their_own_nulls(rng, epochs, forecast, correction):
     settings = Inference(correction=correction, permutations=199)
     weak = [
-        inference.test(*study(rng, epochs, forecast, 0.35), settings, seed=0).assign_attrs(subject=f"{one}")
+        inference.test(*study(rng, epochs, forecast, 0.4), settings, seed=0).assign_attrs(subject=f"{one}")
         for one in range(3)
     ]
     unique, p = (np.stack([one[name].values for one in weak]) for name in ("r_unique", "p"))
@@ -219,7 +219,7 @@ def test_few_subjects_add_up_their_own_nulls(rng, epochs, forecast, correction):
     here = data["significant"][1].reshape(CHANNELS, -1)[4:9, 5:9].mean()
     alone = [one["significant"].values.reshape(CHANNELS, -1)[4:9, 5:9].mean() for one in weak]
     assert here > max(alone)
-    assert here > 0.8
+    assert here > 0.7
 
 
 def test_the_family_wise_error_of_few_and_of_many_subjects_is_nominal(rng, epochs, forecast, monkeypatch):
