@@ -24,7 +24,7 @@ from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
 from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.settings.statistics import CLUSTERED
-from neuroalign.triggers import code_digest, settings_digest, simulated_network
+from neuroalign.triggers import BY_LAYER, code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
         beside=_beside(study),
-        resampling=Resampling(study.inference.bootstraps, study.seed),
+        resampling=Resampling(study.inference.bootstraps, study.seed) if encoder in BY_LAYER else None,
     )
     _save_fit(study, scores, predictions, **made_for)
 

@@ -13,7 +13,13 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.group import ENOUGH_SUBJECTS, mean_of, sign_flip
-from neuroalign.alignment.latencies import CONFIDENCE, MARKS, of_layers, without_layer
+from neuroalign.alignment.latencies import (
+    CONFIDENCE,
+    MARKS,
+    depth_correlation,
+    of_layers,
+    without_layer,
+)
 from neuroalign.arrays import place_attributes
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference
