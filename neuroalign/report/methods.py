@@ -212,8 +212,8 @@ def _ceiling(evidence: Evidence) -> list[str]:
         "repeats": "from the agreement of repeated runs (Lage-Castellanos 2019)",
         "repeated trials (signal_power)": "from trials of the same stimulus, by analysis of variance (Sahani "
         "& Linden 2003)",
-        "repeated trials (split_half)": "from random halves of the trials of a stimulus, by Spearman and Brown's "
-        "formula",
+        "repeated trials (split_half)": "from random halves of the trials of a stimulus, by Spearman and "
+        "Brown's formula",
         "repeated trials (nsd)": "from the variance of all trials less that among trials of one stimulus "
         "(Allen 2022)",
     }

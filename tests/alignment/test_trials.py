@@ -172,7 +172,9 @@ def test_ceilings_of_repeats_are_the_planted_ones(rng, formula, repeats, average
     responses = respond(events, signal[events["item"]] + rng.standard_normal((len(events), 60)))
     found, reliability = repeat_ceiling(responses, events, Ceiling(repeats=formula), averaged, rng)
     left = np.mean(1 / np.resize(repeats, 600)) if averaged else 1.0
-    np.testing.assert_allclose(found[0], np.sqrt(power / (power + left)), atol=0.11)
+    # Halves leave a third of the trials of three out, and so are less precise.
+    near = 0.15 if formula == "split_half" else 0.11
+    np.testing.assert_allclose(found[0], np.sqrt(power / (power + left)), atol=near)
     np.testing.assert_allclose(found[0].mean(), np.sqrt(power / (power + left)).mean(), atol=0.02)
     np.testing.assert_allclose(reliability[0].mean(), (power / (power + 1)).mean(), atol=0.02)
     if averaged:
