@@ -120,10 +120,10 @@ def build_responses(
     targets : DataFrame (n_targets rows)
         Any of `TARGET_COORDINATES` save `valid`.
     **attributes
-        `subject`, `task`, `kind` (surface, volume, cifti or parcels), `space`, `tr` for time series or
-        `samples` = "trials", and whatever places
+        `subject`, `task`, `kind` (surface, volume, cifti, parcels or sensors), `space`, `tr` for time
+        series or `samples` = "trials", and whatever places
         the targets: `affine` and `shape` for volumes, `vertices` (left, right) for surfaces, all of
-        them for cifti.
+        them for cifti; of sensors `sampling_hz`, `montage` and their numbers.
 
     Returns
     -------

@@ -41,8 +41,19 @@ RECORDING_ENDINGS = {
     "surface": ("bold", (".func.gii", ".shape.gii")),
     "parcels": ("timeseries", (".tsv",)),
     "cifti": ("bold", (".dtseries.nii", ".dscalar.nii")),
+    "epochs": ("epo", (".fif",)),
 }
-"""Suffix of time series, and extensions, of each kind of recording with BIDS names."""
+"""Suffix of time series, and extensions, of each kind of preprocessed recording with BIDS names."""
+
+RAW_ENDINGS = {
+    "eeg": ("eeg", (".vhdr", ".edf", ".bdf", ".set", ".fif")),
+    "meg": ("meg", (".fif", ".ds", ".con", ".sqd", ".kdf", ".mff")),
+    "ieeg": ("ieeg", (".vhdr", ".edf", ".set", ".nwb", ".fif")),
+}
+"""The same of recordings that are read as they were made."""
+
+FOLDERS = (".ds", ".mff")
+"""Recordings that are folders."""
 
 _NAME = re.compile(
     r"(?P<entities>(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*)(?P<suffix>[A-Za-z0-9]+)(?P<extension>\.[^/]+)"
@@ -98,8 +109,13 @@ def bids_name(entities: Mapping[str, str], suffix: str, extension: str) -> str:
 
 def recording_ending(settings: Responses) -> tuple[str, tuple[str, ...]]:
     """Give the suffix and the extensions of the recordings that a study asks for."""
-    suffix, extensions = RECORDING_ENDINGS[settings.kind]
+    suffix, extensions = (RECORDING_ENDINGS | RAW_ENDINGS)[settings.kind]
     return settings.file_suffix or suffix, extensions
+
+
+def recording_scope(settings: Responses) -> str:
+    """Say whether the recordings are among the raw data or the derivatives."""
+    return "raw" if settings.kind in RAW_ENDINGS else "derivatives"
 
 
 def index_study(study: Study) -> pd.DataFrame:
@@ -139,7 +155,7 @@ def index_dataset(
         outside), `scope` (raw or derivatives), `subject`, `session`, `task`, `run_entity`, `run`,
         `space`, `hemi`, `desc`, `entities` (all, as JSON), `suffix`, `extension`. Numbers, NaN
         where unknown: `tr` (s, from sidecars), `n_volumes` (from headers), `start_time_s`. Last,
-        `recording`: whether the file is one of responses, preprocessed.
+        `recording`: whether the file is one of responses, preprocessed or as EEG and MEG were recorded.
 
     Raises
     ------
@@ -162,7 +178,8 @@ def index_dataset(
     index = pd.DataFrame(rows, columns=names)
     index["recording"] = _is_recording(index, suffix)
     jsons = _jsons(index)
-    for number in index.index[index["recording"] & (index["task"] == task)]:
+    of_volumes = index["recording"] & (index["scope"] == "derivatives") & (index["extension"] != ".fif")
+    for number in index.index[of_volumes & (index["task"] == task)]:
         index.loc[number, list(FACTS)] = _header_facts(root, index.loc[number].to_dict(), jsons)
     return index
 
@@ -247,8 +264,10 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
     places = sorted(path for path in folder.glob("sub-*") if path.is_dir())
     files = [path for path in folder.iterdir() if path.is_file()]
     for place in places:
-        for parent, _, names in os.walk(place, followlinks=True):
-            files += [Path(parent, name) for name in names]
+        for parent, folders, names in os.walk(place, followlinks=True):
+            whole = [name for name in folders if name.endswith(FOLDERS)]
+            folders[:] = [name for name in folders if name not in whole]
+            files += [Path(parent, name) for name in (*names, *whole)]
     for path in sorted(files):
         match = _NAME.fullmatch(path.name)
         if match is None or not (match["entities"] or match["extension"] == ".json"):
@@ -263,9 +282,10 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
 
 def _is_recording(index: pd.DataFrame, suffix: str | None) -> pd.Series:
     endings = [(suffix or own, each) for own, ext in RECORDING_ENDINGS.values() for each in ext]
-    pairs = list(zip(index["suffix"], index["extension"], strict=True))
-    fits = pd.Series([pair in endings for pair in pairs], index.index, dtype=bool)
-    return fits & (index["desc"] != "confounds") & (index["scope"] == "derivatives")
+    raw = [(own, each) for own, ext in RAW_ENDINGS.values() for each in ext if own == suffix]
+    pairs = list(zip(index["suffix"], index["extension"], index["scope"], strict=True))
+    fits = [(*pair,) in (raw if scope == "raw" else endings) for *pair, scope in pairs]
+    return pd.Series(fits, index.index, dtype=bool) & (index["desc"] != "confounds")
 
 
 def _header_facts(root: Path, row: Mapping[Any, Any], jsons: dict[str, list[Any]]) -> list[float]:

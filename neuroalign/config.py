@@ -18,9 +18,11 @@ from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge
 from neuroalign.settings.families import AnyNetwork
+from neuroalign.settings.features import Features
 from neuroalign.settings.networks import Network
-from neuroalign.settings.responses import PLACED_KINDS, TABLED_KINDS, Responses, of_trials
+from neuroalign.settings.responses import TABLED_KINDS, Responses, of_sensors, of_trials
 from neuroalign.settings.section import Name, Section
+from neuroalign.settings.sensors import SENSOR_KINDS
 from neuroalign.settings.simulation import AnySimulation, Simulate
 from neuroalign.settings.statistics import CLUSTERED, Ceiling, Inference
 
@@ -84,6 +86,21 @@ class Study(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _sensors_have_lags(cls, raw: Any) -> Any:
+        """Continuous EEG and MEG follow the stimulus at lags, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
+            return raw
+        responses, design = raw["responses"], raw.get("design", {})
+        if not of_sensors(responses) or of_trials(responses) or not isinstance(design, dict):
+            return raw
+        given: dict[str, Any] = {"lags": design.get("lags") or {}}
+        nuisance = design.get("nuisance", {})
+        if responses.get("kind") == "array" and isinstance(nuisance, dict):  # every sample is a stimulus
+            given["nuisance"] = {"word_rate": False, **nuisance}
+        return {**raw, "design": {**design, **given}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _steps_are_no_words(cls, raw: Any) -> Any:
         """Sound and video have no word rate, and are shown whole in a trial, where nothing else is said."""
         if not isinstance(raw, dict) or not isinstance(raw.get("stimuli"), dict):
@@ -123,7 +140,7 @@ class Study(Section):
         else:
             # A saved config names all keys: only what differs from the default was asked for.
             default = Design()
-            names = ("resample", "delays", "lanczos_window", "filter")
+            names = ("resample", "delays", "lanczos_window", "filter", "lags")
             asked = {
                 **{name: getattr(design, name) != getattr(default, name) for name in names},
                 "folds.by: block": design.folds.by == "block",
@@ -134,12 +151,17 @@ class Study(Section):
         for name, set_ in asked.items():
             if set_:
                 raise ValueError(f"design.{name} {remedy}")
+        if design.lags is not None and not self.responses.series_of_sensors:
+            raise ValueError(
+                f"design.lags is for EEG and MEG; responses.kind {self.responses.kind} follows its stimuli "
+                "by design.delays; remove it"
+            )
         return self
 
     @model_validator(mode="after")
     def _clusters_are_of_channels(self) -> Study:
         correction, kind = self.inference.correction, self.responses.kind
-        if correction in CLUSTERED and kind in PLACED_KINDS:
+        if correction in CLUSTERED and kind not in SENSOR_KINDS and not self.responses.series_of_sensors:
             raise ValueError(
                 f"inference.correction is {correction}, which looks at neighbouring channels, but "
                 f"responses.kind is {kind}; set it to fdr or max"
@@ -154,6 +176,23 @@ class Study(Section):
                 raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, known)}")
         if set(nuisance) == set(known):
             raise ValueError("design.nuisance.networks: all networks are nuisance; leave one to be fitted")
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_samples_fit(self) -> Study:
+        """Arrays of time go with features at their rate, and only those."""
+        series = self.responses.kind == "array" and self.responses.samples == "time"
+        for name, network in self.networks.items():
+            sampled = isinstance(network, Features) and network.sampled
+            if series and not sampled:
+                raise ValueError(
+                    f"networks.{name}: arrays of time go with features at their rate; use family features "
+                    "with a path that holds {run}, and no items"
+                )
+            if sampled and not series:
+                raise ValueError(
+                    f"networks.{name} has no items, which say whose features its rows are; name a TSV"
+                )
         return self
 
     @model_validator(mode="after")
@@ -208,6 +247,13 @@ class Study(Section):
                 "encoders: 'banded_ridge' weighs the network's features against the nuisance features, but "
                 "design.nuisance has none; set word_rate: true, name columns, or leave banded_ridge out"
             )
+        if self.design.lags is not None:
+            for name in ("banded_ridge", "stack"):
+                if name in self.encoders:
+                    raise ValueError(
+                        f"encoders: '{name}' does not know lags; of continuous EEG and MEG fit ridge or "
+                        "cross_attention"
+                    )
         lacking = [name for name in STACKED if name not in self.encoders]
         if "stack" in self.encoders and lacking:
             raise ValueError(

@@ -22,7 +22,7 @@ from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
-from neuroalign.settings.responses import TABLED_KINDS
+from neuroalign.settings.sensors import SENSOR_KINDS
 from neuroalign.settings.statistics import CLUSTERED
 from neuroalign.triggers import BY_LAYER, code_digest, settings_digest, simulated_network
 
@@ -39,9 +39,6 @@ UNIVERSAL = ("cross_attention",)
 
 COMPARED = "ridge"
 """The encoder whose scores say which prompt a target prefers."""
-
-EPOCHED_KINDS = ("eeg", "meg", "ieeg", "epochs", "things_eeg2")
-"""Kinds of responses whose trials are epochs."""
 
 SAME_ONSET_S = 0.05
 """Onsets of two subjects that differ by less are the same for a haemodynamic response."""
@@ -126,15 +123,9 @@ def index(study: Study) -> None:
 def stimuli(study: Study) -> None:
     """Read which words were presented when."""
     from neuroalign import arrays
-    from neuroalign.recordings.formats import trials_of_all
-    from neuroalign.stimuli.events import read_stimuli
-    from neuroalign.stimuli.listed import listed_stimuli
+    from neuroalign.recordings.shown import shown
 
-    if study.responses.kind in TABLED_KINDS:
-        items, events = listed_stimuli(trials_of_all(study), study.dataset.task)
-    else:
-        table = arrays.open_table(_path(study, layout.INDEX))
-        items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+    items, events = shown(study, arrays.open_table(_path(study, layout.INDEX)))
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -156,6 +147,15 @@ def responses(study: Study, subject: str) -> None:
 
     if subject == layout.AVERAGE:
         made = average_responses([_responses(study, someone) for someone in study.subjects()])
+    elif study.responses.reads_bids_sensors:
+        from neuroalign.recordings.meeg.responses import read_sensors
+
+        table = arrays.open_table(_path(study, layout.INDEX))
+        made = read_sensors(table, study.dataset, study.responses, subject, _events(study, subject))
+    elif study.responses.series_of_sensors:
+        from neuroalign.recordings.meeg.arrays import read_series
+
+        made = read_series(study.dataset, study.responses, subject)
     else:
         table = arrays.open_table(_path(study, layout.INDEX))
         events = _events(study, subject) if study.responses.glm else None
@@ -183,7 +183,7 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         *_samples(study, subject),
         arrays.open_activations(store) if store else None,
         study.design,
-        _fold_encoder(study, encoder),
+        _fold_encoder(study, encoder, subject),
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
         beside=_beside(study),
@@ -345,7 +345,7 @@ def group_opens_tests(study: Study, network: str) -> bool:
 
 def has_timing(study: Study) -> bool:
     """Whether responses are epochs, so that their time courses are looked at."""
-    return study.responses.kind in EPOCHED_KINDS and study.responses.samples == "trials"
+    return study.responses.kind in SENSOR_KINDS and study.responses.samples == "trials"
 
 
 def timing(study: Study, subject: str, network: str, encoder: str) -> None:
@@ -516,9 +516,13 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     return name
 
 
-def _fold_encoder(study: Study, name: str) -> FoldEncoder:
+def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
     """The encoder of this name with the study's settings; `triggers.FITS_WITH` says what it reads."""
     alphas = study.ridge.alphas.values()
+    if study.design.lags is not None and name == "ridge":
+        from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
+
+        return FoldLaggedRidge.of(_responses(study, subject), study.design.lags, alphas)
     if name == "banded_ridge":
         from neuroalign.alignment.banded_ridge import FoldBandedRidge
 

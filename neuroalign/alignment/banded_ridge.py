@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,14 +39,17 @@ class FoldBandedRidge:
     candidates: int
     seed: int
 
+    makes_lags = False
+    coordinates: ClassVar[dict[str, Any]] = {}
+
     @property
     def attributes(self) -> dict[str, Any]:
         """The grid, and how many weights are tried."""
         return {"alphas": np.asarray(self.alphas, float), "candidates": self.candidates}
 
-    def extras(self, control: bool) -> tuple[str, ...]:
+    def extras(self, control: bool) -> dict[str, tuple[str, ...]]:
         """Penalty, weight of the network and both splits of R²; of the nuisance alone, its penalty."""
-        return ("alpha",) if control else ("alpha", WEIGHT, *PARTS, *PRODUCT)
+        return dict.fromkeys(("alpha",) if control else ("alpha", WEIGHT, *PARTS, *PRODUCT), ())
 
     def fit_fold(
         self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -38,14 +38,17 @@ class FoldNuisance:
 
     alphas: Sequence[float]
 
+    makes_lags = False
+    coordinates: ClassVar[dict[str, Any]] = {}
+
     @property
     def attributes(self) -> dict[str, Any]:
         """None."""
         return {}
 
-    def extras(self, control: bool) -> tuple[str, ...]:
+    def extras(self, control: bool) -> dict[str, tuple[str, ...]]:
         """None."""
-        return ()
+        return {}
 
     def fit_fold(
         self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold

@@ -127,6 +127,7 @@ def evaluate(
         "layer": np.array(layers, object),
         "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
         "fold": np.array([fold.label for fold in folds], object),
+        **encoder.coordinates,
     }
     attributes = {
         **encoder.attributes,
@@ -153,13 +154,18 @@ def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
 def _fit_layer(task: Task, activations: Activations | None, number: int, partial: Path) -> xr.Dataset:
     """Fit and score one layer in every outer fold; leave its scores and predictions in `partial`."""
     observed, nuisance = task.observed, task.design.nuisance
+    beside = nuisance if task.design.unlagged is None or not task.encoder.makes_lags else task.design.unlagged
     network = None if activations is None else task.design.features(activations.read(number))
-    names = ("r", "r2", "r_unique", *task.encoder.extras(control=network is None), "cv_r")
-    found = {name: np.full((len(task.folds), observed.shape[1]), np.nan, np.float32) for name in names}
+    extras = task.encoder.extras(control=network is None)
+    names = ("r", "r2", "r_unique", *extras, "cv_r")
+    dims = {name: ("fold", *extras.get(name, ()), "target") for name in names}
+    sizes = {name: len(values) for name, values in task.encoder.coordinates.items()}
+    sizes |= {"fold": len(task.folds), "target": observed.shape[1]}
+    found = {name: np.full([sizes[dim] for dim in of], np.nan, np.float32) for name, of in dims.items()}
     prediction = np.full(observed.shape, np.nan, np.float32)
     over_time = []
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
-        fitted = task.encoder.fit_fold(observed, nuisance, network, fold)
+        fitted = task.encoder.fit_fold(observed, beside, network, fold)
         prediction[fold.test], found["cv_r"][at] = fitted.predicted, fitted.cv_r
         beyond = None if network is None else nuisance
         made = fold_scores(fitted.predicted, observed, fold, beyond)
@@ -167,7 +173,7 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
             found[name][at] = values
         if task.courses is not None:
             over_time.append(task.courses.fold(fitted.predicted, observed[fold.test], fold.test, at))
-    data: dict[str, Any] = {name: (("fold", "target"), values) for name, values in found.items()}
+    data: dict[str, Any] = {name: (dims[name], values) for name, values in found.items()}
     if over_time:
         mean = np.mean(over_time, axis=0).astype(np.float32)
         data |= {"course": ("moment", mean[0]), "course_boot": (("draw", "moment"), mean[1:])}
@@ -186,7 +192,8 @@ def _stack(layers: list[xr.Dataset]) -> xr.Dataset:
     names = [name for name in scores.data_vars if name not in NOT_OF_THE_CHOSEN]
     scores["chosen_layer"] = scores["cv_r"].argmax("layer").astype(np.int16)
     for name in names:
-        scores[f"chosen_{name}"] = scores[name].isel(layer=scores["chosen_layer"])
+        chosen = scores[name].isel(layer=scores["chosen_layer"])
+        scores[f"chosen_{name}"] = chosen.transpose(..., "target")
     return scores
 
 

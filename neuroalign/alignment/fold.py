@@ -23,7 +23,7 @@ class FoldFit:
         Of the samples held out.
     cv_r : array (n_targets,)
         Mean r over the inner folds with what they chose; it decides the layer of a target.
-    extras : dict of arrays (n_targets,)
+    extras : dict of arrays (…, n_targets)
         What more there is to keep of every target, by the names that the encoder announced.
     """
 
@@ -39,11 +39,22 @@ class FoldEncoder(Protocol):
     """
 
     @property
+    def makes_lags(self) -> bool:
+        """Whether it takes features at no lag and looks at them from several."""
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """Settings to be kept with the scores."""
 
-    def extras(self, control: bool) -> tuple[str, ...]:
-        """Names of what `fit_fold` keeps of every target; of the nuisance features alone for the control."""
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """Coordinates of what `extras` keeps."""
+
+    def extras(self, control: bool) -> dict[str, tuple[str, ...]]:
+        """What `fit_fold` keeps of every target, with its dimensions before that of targets.
+
+        For the control, of the nuisance features alone.
+        """
 
     def fit_fold(
         self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold

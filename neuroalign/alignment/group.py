@@ -29,8 +29,9 @@ AVERAGED = (
 SPLIT = tuple(f"{prefix}{name}" for prefix in ("", "chosen_") for name in (*PARTS, *PRODUCT, WEIGHT))
 """Averaged too, for encoders that part R² between network and nuisance features."""
 
-MORE = (*ATTENDED, "attention_weight")
-"""Averaged too, for encoders that look at all layers and at words of several seconds, or mix one in."""
+MORE = (*ATTENDED, "attention_weight", "kernel", "chosen_kernel")
+"""Averaged too, for encoders that look at all layers and at words of several seconds, mix one in, or have
+kernels."""
 
 
 def combine(

@@ -72,18 +72,18 @@ def inputs(events: pd.DataFrame, activations: Activations | None) -> np.ndarray:
 def sample_of_event(events: pd.DataFrame, responses: xr.Dataset) -> np.ndarray:
     """Index of the first sample at or after each event's onset (the run's last one at its end).
 
-    Of trials, the one that is the response to the event.
+    Of trials, the one that is the response to the event; −1 where there is none.
     """
-    found = np.empty(len(events), int)
+    found = np.full(len(events), -1)
     if are_trials(responses):
-        found[trial_rows(responses, events)] = np.arange(len(events))
+        rows = trial_rows(responses, events)
+        found[rows] = np.arange(len(rows))
         return found
     runs, times = responses["run"].values.astype(str), responses["time_s"].values
     of_run = events["run"].to_numpy()
     for run in dict.fromkeys(of_run):
         samples = np.flatnonzero(runs == run)
         if not len(samples):
-            found[of_run == run] = -1
             continue
         place = np.searchsorted(times[samples], events["onset"].to_numpy()[of_run == run])
         found[of_run == run] = samples[np.minimum(place, len(samples) - 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,14 +34,17 @@ class FoldRidge:
 
     alphas: Sequence[float]
 
+    makes_lags = False
+    coordinates: ClassVar[dict[str, Any]] = {}
+
     @property
     def attributes(self) -> dict[str, Any]:
         """The grid."""
         return {"alphas": np.asarray(self.alphas, float)}
 
-    def extras(self, control: bool) -> tuple[str, ...]:
+    def extras(self, control: bool) -> dict[str, tuple[str, ...]]:
         """The penalty of every target."""
-        return ("alpha",)
+        return {"alpha": ()}
 
     def fit_fold(
         self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.arrays import Activations
+from neuroalign.design.lagged import ONSETS, Continuous, continuous
 from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
 from neuroalign.design.trials import are_trials, trial_events
 from neuroalign.errors import DataError, choices
@@ -89,14 +90,18 @@ class SubjectDesign:
 
     Attributes
     ----------
-    shown : TimeSeries or Trials
+    shown : TimeSeries, Trials or Continuous
     nuisance : array (n_samples, n_nuisance)
+        At every lag, where there are lags.
     nuisance_names : tuple of str
+    unlagged : array (n_samples, n_features) or None
+        Nuisance features at no lag yet, for encoders that make lags themselves.
     """
 
-    shown: TimeSeries | Trials
+    shown: TimeSeries | Trials | Continuous
     nuisance: np.ndarray
     nuisance_names: tuple[str, ...]
+    unlagged: np.ndarray | None = None
 
     @property
     def lag(self) -> float:
@@ -129,10 +134,17 @@ def design_subject(
         A run has no events, trials are not as many as events, or a nuisance column is not among the
         confounds.
     """
-    shown: TimeSeries | Trials
+    shown: TimeSeries | Trials | Continuous
+    empty = np.empty((responses.sizes["sample"], 0), np.float32)
     if are_trials(responses):
         shown = Trials(trial_events(responses, events)["item"].to_numpy())
-        columns, names = [np.empty((responses.sizes["sample"], 0), np.float32)], list[str]()
+        columns, names = [empty], list[str]()
+    elif settings.lags is not None:
+        shown = continuous(responses, events, settings.lags)
+        columns, names = [empty], []
+        if settings.nuisance.word_rate:
+            columns, names = [np.zeros((shown.n_samples, 1), np.float32)], [ONSETS]
+            np.add.at(columns[0][:, 0], shown.onsets, 1.0)
     else:
         shown, columns, names = _time_series(responses, events, settings)
     for network in beside:
@@ -140,7 +152,12 @@ def design_subject(
             columns.append(shown.features(network.read(number)))
             label = f"{network.attributes['network']}:{layer}"
             names += [f"{label}:{unit}" for unit in range(columns[-1].shape[1])]
-    return SubjectDesign(shown, np.concatenate(columns, axis=1), tuple(names))
+    nuisance = np.concatenate(columns, axis=1)
+    if not isinstance(shown, Continuous):
+        return SubjectDesign(shown, nuisance, tuple(names))
+    step = float(responses.attrs["tr"])
+    lagged = tuple(f"{name}_{lag * step:g}s" for lag in shown.lags for name in names)
+    return SubjectDesign(shown, shown.at_all_lags(nuisance), lagged, nuisance)
 
 
 def _time_series(

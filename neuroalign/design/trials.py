@@ -25,6 +25,8 @@ def trial_events(responses: xr.Dataset, events: pd.DataFrame) -> pd.DataFrame:
 def trial_rows(responses: xr.Dataset, events: pd.DataFrame) -> np.ndarray:
     """Pair every trial with its event: the k-th of a run is the k-th stimulus of that run.
 
+    Where trials were dropped, their coordinate `event` says which stimulus is theirs.
+
     Parameters
     ----------
     responses : Dataset
@@ -49,6 +51,15 @@ def trial_rows(responses: xr.Dataset, events: pd.DataFrame) -> np.ndarray:
         of_run = np.flatnonzero(of_event == run)
         of_run = of_run[np.argsort(onset[of_run], kind="stable")]
         samples = np.flatnonzero(labels == run)
+        if "event" in responses.coords:
+            shown = responses["event"].values[samples]
+            if shown.max() >= len(of_run):
+                raise DataError(
+                    f"sub-{responses.attrs['subject']}, {run}: a response to stimulus {shown.max() + 1}, but "
+                    f"there are {len(of_run)}; make the responses again"
+                )
+            rows[samples] = of_run[shown]
+            continue
         if len(of_run) != len(samples):
             raise DataError(
                 f"sub-{responses.attrs['subject']}, {run}: {len(samples)} trials but {len(of_run)} events; "

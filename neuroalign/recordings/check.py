@@ -14,6 +14,7 @@ from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.cleaning import check_run
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.formats import find_recordings, open_source
+from neuroalign.recordings.meeg.check import count_samples, sensor_problems
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
 from neuroalign.settings.responses import TABLED_KINDS, Responses
@@ -56,7 +57,9 @@ def problems(study: Study, index: pd.DataFrame | None = None) -> list[str]:
         lines += found
         for path in dict.fromkeys(path for recording in recordings for path in recording.paths):
             _try(lines, check_whole, path)
-        if recordings:
+        if recordings and study.responses.reads_bids_sensors:
+            lines += sensor_problems(own, study, recordings)
+        elif recordings:
             lines += _content_problems(own, study, recordings)
             source = _try(lines, open_source, own, study.dataset, study.responses, recordings)
             counts |= {} if source is None else {subject: len(source.targets)}
@@ -104,7 +107,12 @@ def described(study: Study, index: pd.DataFrame) -> list[str]:
             bids.select(index, subject=("", subject)), study.dataset, study.responses, subject
         )[0]
     ]
-    samples = "trials" if study.responses.samples == "trials" else "volumes"
+    names = {"trials": "trials", "time": "samples" if study.responses.series_of_sensors else "volumes"}
+    samples = names[study.responses.samples]
+    if study.responses.reads_bids_sensors:
+        found = [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}"]
+        total = count_samples(study, recordings)
+        return [*found, f"samples: {total}"] if total else found
     total = int(sum(max(recording.n_volumes) for recording in recordings))
     return [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}", f"{samples}: {total}"]
 

@@ -105,9 +105,11 @@ def find_recordings(
         Runs that have no single recording, one line each.
     """
     suffix, extensions = bids.recording_ending(settings)
-    of_kind = bids.select(index, scope="derivatives", subject=subject, suffix=suffix, extension=extensions)
+    scope = bids.recording_scope(settings)
+    of_kind = bids.select(index, scope=scope, subject=subject, suffix=suffix, extension=extensions)
     of_kind = bids.select_runs(of_kind[of_kind["desc"] != "confounds"], dataset)
-    rows = bids.select(of_kind, space=settings.space, **settings.entities)
+    parts = {"split": ("", "1", "01")} if scope == "raw" else {}  # MNE reads on in the parts that follow
+    rows = bids.select(of_kind, space=settings.space, **{**parts, **settings.entities})
     if rows.empty:
         return [], [_nothing_found(of_kind, dataset, settings, subject)]
     recordings, problems = [], []
@@ -156,8 +158,10 @@ def _nothing_found(of_kind: pd.DataFrame, dataset: Dataset, settings: Responses,
     what = f"{settings.kind} recordings (_{suffix}{extensions[0]})"
     line = f"sub-{subject}: no {what} of task '{dataset.task}'{asked}"
     if of_kind.empty:
+        raw = bids.recording_scope(settings) == "raw"
         return (
-            f"{line} in '{dataset.derivatives}'; check dataset and responses.kind, or leave the subject out"
+            f"{line} in '{dataset.path if raw else dataset.derivatives}'; check dataset and "
+            "responses.kind, or leave the subject out"
         )
     for key, value in wanted.items():
         have = sorted({json.loads(text).get(key, "") or "none" for text in of_kind["entities"]})

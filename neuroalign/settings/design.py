@@ -45,12 +45,42 @@ class Folds(Section):
     )
 
 
+class Lags(Section):
+    """Continuous EEG and MEG: the response follows the stimulus at all of these lags (TRF)."""
+
+    start_s: float = Field(-0.1, description="first lag in seconds; below 0 the response comes first")
+    stop_s: float = Field(0.6, description="last lag in seconds")
+    features: Literal["impulse", "hold"] = Field(
+        "impulse", description="a stimulus counts at its onset, or as long as it lasts"
+    )
+    components: int | None = Field(
+        32,
+        ge=1,
+        description="principal components of a layer, from training data; null keeps all units, which costs "
+        "the cube of units times lags",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Lags:
+        if self.stop_s < self.start_s:
+            raise ValueError(f"lags end at {self.stop_s:g} s, before they begin ({self.start_s:g} s)")
+        return self
+
+    @property
+    def reach(self) -> float:
+        """How far apart samples must be to share nothing, in seconds."""
+        return max(abs(self.start_s), abs(self.stop_s), self.stop_s - self.start_s)
+
+
 class Design(Section):
     """How word-level activations become features of volumes."""
 
     resample: Literal["lanczos", "hrf"] = Field("lanczos", description="onto the volume grid")
     delays: tuple[Seconds, ...] = Field((2.0, 4.0, 6.0, 8.0), description="FIR delays in seconds (lanczos)")
     lanczos_window: int = Field(3, ge=1, description="lobes of the Lanczos kernel")
+    lags: Lags | None = Field(
+        None, description="for continuous EEG and MEG, in place of resample and delays, and then the default"
+    )
     filter: bool = Field(True, description="remove the same drifts from the features as from the responses")
     nuisance: Nuisance = Nuisance()
     folds: Folds = Folds()
@@ -63,6 +93,7 @@ class Design(Section):
         if not self.delays:
             raise ValueError("'delays' is empty; give at least one delay in seconds, such as [0]")
         longest = max(self.delays) if self.resample == "lanczos" else 12.0
+        longest = longest if self.lags is None else self.lags.reach
         if self.folds.by == "block" and self.folds.gap_s < longest:
             raise ValueError(
                 f"folds.gap_s is {self.folds.gap_s:g} s but the response lags up to {longest:g} s: "

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from neuroalign.settings.section import Section
+from neuroalign.settings.sensors import RAW_KINDS, SENSOR_KINDS, Sensors
 
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -17,15 +18,20 @@ HIGH_PASS_HZ = 0.01
 BIDS_KINDS = ("surface", "volume", "parcels", "cifti")
 """Kinds whose files have BIDS names."""
 
-TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts")
+TABLED_KINDS = ("array", "glmsingle", "nsd", "algonauts", "things_eeg2")
 """Kinds that come with a table of their own of what was shown in each trial."""
 
-PLACED_KINDS = (*BIDS_KINDS, "glmsingle", "nsd", "algonauts")
-"""Kinds whose targets are places in the brain, of which no neighbours are known."""
+IMAGE_KINDS = (*BIDS_KINDS, "array", "glmsingle", "nsd", "algonauts")
+"""Kinds whose targets are places in the brain."""
 
 ONLY_WITH = {
-    "suffix": BIDS_KINDS,
-    "entities": BIDS_KINDS,
+    "suffix": (*BIDS_KINDS, "epochs"),
+    "entities": (*BIDS_KINDS, *RAW_KINDS, "epochs"),
+    "space": IMAGE_KINDS,
+    "mask": IMAGE_KINDS,
+    "regions": IMAGE_KINDS,
+    "tr": BIDS_KINDS,
+    "confounds": BIDS_KINDS,
     "path": ("array", "glmsingle"),
     "items": ("array", "glmsingle"),
     "betas": ("nsd",),
@@ -39,17 +45,42 @@ NEEDED = {"array": ("path", "items"), "glmsingle": ("path", "items")}
 
 def of_trials(raw: dict[str, Any]) -> bool:
     """Whether what a config says of responses, not checked yet, is about trials."""
-    samples = "trials" if raw.get("kind") in TABLED_KINDS else "time"
+    samples = "trials" if raw.get("kind") in (*TABLED_KINDS, *SENSOR_KINDS) else "time"
     return raw.get("samples", samples) == "trials"
+
+
+def of_sensors(raw: dict[str, Any]) -> bool:
+    """Whether what a config says of responses, not checked yet, is about channels."""
+    return raw.get("kind") in SENSOR_KINDS or (raw.get("kind") == "array" and not of_trials(raw))
+
+
+Kind = Literal[
+    "surface",
+    "volume",
+    "parcels",
+    "cifti",
+    "array",
+    "glmsingle",
+    "nsd",
+    "algonauts",
+    "eeg",
+    "meg",
+    "ieeg",
+    "epochs",
+    "things_eeg2",
+]
 
 
 class Responses(Section):
     """Which recordings to predict, and how they are cleaned."""
 
-    kind: Literal["surface", "volume", "parcels", "cifti", "array", "glmsingle", "nsd", "algonauts"]
+    kind: Kind
     samples: Literal["time", "trials"] = Field(
-        "time", description="volumes of a time series, or one response per presentation (GLM betas)"
+        "time",
+        description="moments of a time series, or one response per presentation (GLM betas, epochs); trials "
+        "by default for all kinds but surface, volume, parcels and cifti",
     )
+    sensors: Sensors = Field(Sensors(), description="EEG, MEG, iEEG: how recordings are cleaned and cut")
     glm: Literal["lss", "lsa"] | None = Field(
         None,
         description="estimate responses to trials from time series: each trial in a model of its own (lss), "
@@ -112,7 +143,8 @@ class Responses(Section):
         if not isinstance(raw, dict):
             return raw
         if not of_trials(raw):
-            return raw
+            # Sensors have a filter of their own.
+            return {"high_pass_hz": None, **raw} if of_sensors(raw) else raw
         if raw.get("kind") == "algonauts":  # z-scored within sessions before they were averaged
             raw = {"standardize": False, **raw}
         given = raw.get("high_pass_hz", HIGH_PASS_HZ)
@@ -126,11 +158,28 @@ class Responses(Section):
                 raise ValueError(
                     f"{key} does not go with kind {self.kind}, only with {', '.join(kinds)}; remove it"
                 )
-        lacking = [key for key in NEEDED.get(self.kind, ()) if not getattr(self, key)]
+        needed = ("path",) if self.series_of_sensors and self.kind == "array" else NEEDED.get(self.kind, ())
+        lacking = [key for key in needed if not getattr(self, key)]
         if lacking:
             raise ValueError(f"kind {self.kind} needs {' and '.join(lacking)}: say where its files are")
-        if self.kind in TABLED_KINDS and self.samples == "time":
+        if self.kind in (*TABLED_KINDS, "epochs") and self.samples == "time" and self.kind != "array":
             raise ValueError(f"kind {self.kind} has one response per trial; set samples: trials")
+        return self
+
+    @model_validator(mode="after")
+    def _sensors_have_a_rate(self) -> Responses:
+        arrays = self.kind == "array" and self.samples == "time"
+        if self.sensors != Sensors() and not (self.has_sensors or arrays):
+            raise ValueError(
+                f"sensors does not go with kind {self.kind}, only with {', '.join(SENSOR_KINDS)} and "
+                "arrays of time; remove it"
+            )
+        if arrays and self.sensors.sampling_hz is None:
+            raise ValueError("an array does not say how many samples a second has; give sensors.sampling_hz")
+        if self.series_of_sensors and self.high_pass_hz is not None:
+            raise ValueError(
+                "high_pass_hz cleans volumes; of sensors, sensors.band_hz says which frequencies are kept"
+            )
         return self
 
     @model_validator(mode="after")
@@ -157,7 +206,36 @@ class Responses(Section):
         return self
 
     @property
+    def has_sensors(self) -> bool:
+        """Whether recordings are of EEG, MEG or iEEG, by their kind."""
+        return self.kind in SENSOR_KINDS
+
+    @property
+    def needs_events(self) -> bool:
+        """Whether the times of stimuli decide what the responses are."""
+        return self.glm is not None or self.reads_bids_sensors
+
+    @property
+    def reads_bids_sensors(self) -> bool:
+        """Whether recordings are EEG, MEG or iEEG with BIDS names."""
+        return self.has_sensors and self.kind not in TABLED_KINDS
+
+    @property
+    def epoched(self) -> bool:
+        """Whether targets are channels at a latency."""
+        return self.has_sensors and self.samples == "trials"
+
+    @property
+    def series_of_sensors(self) -> bool:
+        """Whether samples are moments of EEG or MEG, or of an array that stands for one."""
+        return self.samples == "time" and (self.has_sensors or self.kind == "array")
+
+    @property
     def file_suffix(self) -> str | None:
         """The BIDS suffix of the files; None for that of time series, which depends on the kind."""
+        if self.kind in RAW_KINDS:
+            return self.kind
+        if self.kind == "epochs":
+            return self.suffix or "epo"
         given = self.samples == "trials" and self.glm is None
         return self.suffix or ("statmap" if given else None)

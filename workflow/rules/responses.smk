@@ -1,8 +1,8 @@
-# A model of single trials needs to know when they were, too.
+# A model of single trials needs to know when they were, too; and so does EEG that is cut into trials.
 rule responses:
     input:
         index=at(layout.INDEX),
-        events=at(layout.EVENTS) if STUDY.responses.glm else [],
+        events=at(layout.EVENTS) if STUDY.responses.needs_events else [],
     output:
         responses=at(layout.RESPONSES),
     log:
