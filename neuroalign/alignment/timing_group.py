@@ -55,10 +55,10 @@ def combine_timing(parts: Sequence[xr.Dataset], settings: Inference, seed: int) 
     parts = [one for one in parts if np.isfinite(one["chosen_course"].values).any()] or parts[:1]
     first = parts[0]
     for one in parts[1:]:
-        for name in ("latency", "layer"):
+        for name, several in (("latency", "latencies"), ("layer", "layers")):
             if not np.array_equal(one[name].values, first[name].values):
                 raise DataError(
-                    f"sub-{one.attrs['subject']} has other {name}s than sub-{first.attrs['subject']}; "
+                    f"sub-{one.attrs['subject']} has other {several} than sub-{first.attrs['subject']}; "
                     "give all one epoch and sampling rate, or set group: false"
                 )
     drawn = np.random.default_rng(seed).integers(0, len(parts), (settings.bootstraps, len(parts)))
