@@ -1,4 +1,4 @@
-"""Time courses, peaks, onsets, generalisation and identification: planted times, nominal intervals, chance."""
+"""Time courses, peaks, onsets, generalisation, identification: planted times, nominal intervals, chance."""
 
 import numpy as np
 import pandas as pd
@@ -105,10 +105,8 @@ def marked(rng, epochs, amplitude, n=120, seed=0):
     predicted, observed = predicted_and_observed(rng, n, amplitude)
     courses = Courses.of(epochs(observed, LATENCIES), Resampling(100, seed))
     flat, fold = [side.reshape(n, -1) for side in (predicted, observed)], np.arange(n) % 4
-    by_fold = [
-        courses.fold(*(side[fold == one] for side in flat), np.flatnonzero(fold == one), one)
-        for one in range(4)
-    ]
+    tests = [np.flatnonzero(fold == one) for one in range(4)]
+    by_fold = [courses.fold(flat[0][test], flat[1][test], test, at) for at, test in enumerate(tests)]
     return np.mean(by_fold, axis=0)
 
 
@@ -171,9 +169,8 @@ def test_layers_are_found_at_their_times(rng, epochs, make_layers, tmp_path):
     assert (found["peak"] <= found["peak_high"]).all()
     np.testing.assert_allclose(found["depth_by_peak"], [1, 1, 1])
     assert found["depth_by_onset"].values[1] > 0
-    assert (
-        found["chosen_course"].values[:4].max() < found["chosen_band"] < found["chosen_course"].values.max()
-    )
+    chosen = found["chosen_course"].values
+    assert chosen[:4].max() < found["chosen_band"] < chosen.max()
     told = found["identification"].values
     assert told[8:17].mean() > 0.75
     assert abs(told[:4].mean() - 0.5) < 0.05
@@ -210,9 +207,8 @@ def test_pairs_are_told_apart_as_by_hand(rng):
         right = []
         for one in range(6):
             for other in range(one):
-                r = np.corrcoef(predicted[[one, other], :, latency], observed[[one, other], :, latency])[
-                    :2, 2:
-                ]
+                sides = (side[[one, other], :, latency] for side in (predicted, observed))
+                r = np.corrcoef(*sides)[:2, 2:]
                 right.append(r[0, 0] + r[1, 1] > r[0, 1] + r[1, 0])
         assert found[latency] == pytest.approx(np.mean(right))
 
@@ -228,11 +224,15 @@ def test_shuffled_data_are_at_chance_and_the_training_mean_is_why(rng):
     assert (across < 0.25).all()
 
 
-def test_noise_is_identified_no_more_often_than_nominal(rng, epochs, make_layers, tmp_path):
-    p, accuracy = [], []
+def test_fitted_noise_stays_in_the_band_and_is_not_identified(rng, epochs, make_layers, tmp_path):
+    """Folds share their training data: without the factor of √2 nearly half of the layers leave the band."""
+    p, accuracy, left, without = [], [], [], []
     for seed in range(12):
         study = looking(rng, epochs, make_layers, 0.0, n_items=40, repeats=2)
-        _, predictions, responses = fitted(tmp_path, study, seed)
+        scores, predictions, responses = fitted(tmp_path, study, seed)
+        course, draws = (scores[name].values.astype(float) for name in ("course", "course_boot"))
+        for factor, outside in ((SHARED_PAIRS, left), (1.0, without)):
+            outside += (course > chance_band(course, draws, factor)[:, None]).any(axis=1).tolist()
         predicted, observed = (
             side.values.reshape(80, 8, -1) for side in (predictions["prediction"], responses["response"])
         )
@@ -242,6 +242,8 @@ def test_noise_is_identified_no_more_often_than_nominal(rng, epochs, make_layers
         assert found.n_pairs == 4 * 45, "ten items a fold, none compared with its own repeat"
     assert np.mean(accuracy) == pytest.approx(0.5, abs=0.02)
     assert np.mean(np.array(p) <= 0.05) < 0.08
+    assert np.mean(left) < 0.17
+    assert np.mean(without) > 0.25
 
 
 def test_identification_needs_channels_and_items(rng):
@@ -297,5 +299,5 @@ def test_few_subjects_have_no_interval_of_the_group(people):
     bands = np.stack([one["band"].values for one in parts])
     np.testing.assert_allclose(found["band"], np.sqrt((bands**2).sum(axis=0)) / 2, rtol=1e-5)
     other = parts[1].assign_coords(latency=parts[1]["latency"] + 0.01)
-    with pytest.raises(DataError, match="sub-02 has other latencys than sub-01"):
+    with pytest.raises(DataError, match="sub-02 has other latencies than sub-01"):
         combine_timing([parts[0], other], SETTINGS, seed=0)
