@@ -224,15 +224,23 @@ def test_shuffled_data_are_at_chance_and_the_training_mean_is_why(rng):
     assert (across < 0.25).all()
 
 
-def test_fitted_noise_stays_in_the_band_and_is_not_identified(rng, epochs, make_layers, tmp_path):
+def test_fitted_noise_stays_in_the_band(rng, epochs, make_layers, tmp_path):
     """Folds share their training data: without the factor of √2 nearly half of the layers leave the band."""
-    p, accuracy, left, without = [], [], [], []
+    left, without = [], []
     for seed in range(12):
-        study = looking(rng, epochs, make_layers, 0.0, n_items=40, repeats=2)
-        scores, predictions, responses = fitted(tmp_path, study, seed)
+        scores, *_ = fitted(tmp_path, looking(rng, epochs, make_layers, 0.0, n_items=60), seed)
         course, draws = (scores[name].values.astype(float) for name in ("course", "course_boot"))
         for factor, outside in ((SHARED_PAIRS, left), (1.0, without)):
             outside += (course > chance_band(course, draws, factor)[:, None]).any(axis=1).tolist()
+    assert np.mean(left) < 0.17
+    assert np.mean(without) > 0.25
+
+
+def test_noise_is_identified_no_more_often_than_nominal(rng, epochs, make_layers, tmp_path):
+    p, accuracy = [], []
+    for seed in range(12):
+        study = looking(rng, epochs, make_layers, 0.0, n_items=40, repeats=2)
+        _, predictions, responses = fitted(tmp_path, study, seed)
         predicted, observed = (
             side.values.reshape(80, 8, -1) for side in (predictions["prediction"], responses["response"])
         )
@@ -242,8 +250,6 @@ def test_fitted_noise_stays_in_the_band_and_is_not_identified(rng, epochs, make_
         assert found.n_pairs == 4 * 45, "ten items a fold, none compared with its own repeat"
     assert np.mean(accuracy) == pytest.approx(0.5, abs=0.02)
     assert np.mean(np.array(p) <= 0.05) < 0.08
-    assert np.mean(left) < 0.17
-    assert np.mean(without) > 0.25
 
 
 def test_identification_needs_channels_and_items(rng):
