@@ -191,11 +191,13 @@ def _flipped(values: np.ndarray, permutations: int, rng: np.random.Generator) ->
     Flipping signs leaves the sum of squares as it is: t follows from the mean alone.
     """
     n = len(values)
-    means = np.stack([pattern @ values / n for pattern in _signs(n, permutations, rng)])
-    variance = ((values**2).mean(axis=0) - means**2) / (n - 1)
-    return np.divide(means, np.sqrt(variance), out=np.zeros_like(means), where=variance > 1e-24).astype(
-        np.float32
-    )
+    signs, squares = _signs(n, permutations, rng), (values**2).mean(axis=0)
+    found = np.zeros((len(signs), values.shape[1]), np.float32)
+    for row, pattern in zip(found, signs, strict=True):
+        mean = pattern @ values / n
+        variance = np.maximum(squares - mean**2, 0) / (n - 1)
+        np.divide(mean, np.sqrt(variance), out=row, where=variance > 1e-24, casting="same_kind")
+    return found
 
 
 def _summed(tests: Sequence[xr.Dataset], tested: np.ndarray) -> np.ndarray:

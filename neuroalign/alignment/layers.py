@@ -73,6 +73,8 @@ def summarise(
         attributes |= {
             str(key): value for key, value in inference.attrs.items() if str(key).startswith("inference_")
         }
+        if len(notes := np.atleast_1d(attributes.pop("inference_notes", []))):
+            attributes["warnings"] = [*map(str, np.atleast_1d(attributes["warnings"])), *map(str, notes)]
         relevant = inference["significant"].values
     data |= attended({name: averaged[name].values for name in ATTENDED if name in averaged}, scores)
     coordinates: dict[str, Any] = {name: scores[name] for name in BESIDE if name in scores.coords}

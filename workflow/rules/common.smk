@@ -79,7 +79,9 @@ def tests_of_group(wildcards):
     """Files with the nulls of all subjects, where the group is corrected by neighbours."""
     if not stages.group_opens_tests(STUDY, wildcards.network):
         return []
-    return expand(at(layout.INFERENCE), subject=SUBJECTS, network=wildcards.network, encoder=wildcards.encoder)
+    return expand(
+        at(layout.INFERENCE), subject=SUBJECTS, network=wildcards.network, encoder=wildcards.encoder
+    )
 
 
 def one_of(names):
