@@ -398,6 +398,39 @@ def timing_files(study: Study) -> list[Path]:
     ]
 
 
+def reconstructing(study: Study) -> bool:
+    """Whether stimuli are predicted from recordings, too."""
+    return study.design.lags is not None and study.design.lags.backward
+
+
+def reconstruction(study: Study, subject: str, network: str) -> None:
+    """Predict the features of one network from the recordings of one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.reconstruction import reconstruct
+
+    if not reconstructing(study):
+        raise ConfigError("design.lags.backward is not set; set it to true for continuous EEG or MEG")
+    _known(network, study.fitted_networks(), "network")
+    made = reconstruct(
+        *_samples(study, subject),
+        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        study.design,
+        study.ridge.alphas.values(),
+        _beside(study),
+    )
+    made.attrs.update(network=network)
+    arrays.save_arrays(made, _path(study, layout.RECONSTRUCTION, subject=subject, network=network))
+
+
+def reconstruction_files(study: Study) -> list[Path]:
+    """Where the reconstructions lie; none where none are asked for."""
+    return [
+        _path(study, layout.RECONSTRUCTION, subject=subject, network=network)
+        for subject in (study.subjects() if reconstructing(study) else [])
+        for network in study.fitted_networks()
+    ]
+
+
 def prompted_networks(study: Study) -> list[str]:
     """Networks whose prompts are compared: those fitted under several, where ridge regression is."""
     return list(study.compared_prompts()) if COMPARED in study.encoders else []
@@ -406,7 +439,7 @@ def prompted_networks(study: Study) -> list[str]:
 def prompts(study: Study, subject: str, network: str) -> None:
     """Compare the prompts of one network for one subject."""
     from neuroalign import arrays
-    from neuroalign.alignment.prompt_partition import BandSettings
+    from neuroalign.alignment.prompt_partition import BandSettings, KeptLayers
     from neuroalign.alignment.prompts import Condition, compare_prompts
 
     _known(network, prompted_networks(study), "network with several prompts")
@@ -421,6 +454,13 @@ def prompts(study: Study, subject: str, network: str) -> None:
         )
 
     under = study.compared_prompts()[network]
+    path = _path(study, layout.PROMPTS, subject=subject, network=network)
+    fits = [
+        _path(study, pattern, subject=subject, network=name, encoder=COMPARED)
+        for name in under.values()
+        for pattern in (layout.SCORES, layout.PREDICTIONS)
+    ]
+    sources = [source for name in under.values() for source in _fitted_from(study, [subject], name)]
     made = compare_prompts(
         *_samples(study, subject),
         {prompt: condition(name) for prompt, name in under.items()},
@@ -428,9 +468,10 @@ def prompts(study: Study, subject: str, network: str) -> None:
         study.inference,
         BandSettings(study.ridge.alphas.values(), study.banded_ridge.candidates, study.seed),
         _beside(study),
+        KeptLayers(path.with_suffix(".partial"), fingerprint(study, "prompts", [*sources, *fits])),
     )
     made.attrs.update(network=network, encoder=COMPARED)
-    arrays.save_arrays(made, _path(study, layout.PROMPTS, subject=subject, network=network))
+    arrays.save_arrays(made, path)
 
 
 def prompts_group(study: Study, network: str) -> None:

@@ -49,6 +49,8 @@ REFERENCES = {
     "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
     "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "
     "PLoS Computational Biology 10:e1003553. doi:10.1371/journal.pcbi.1003553",
+    "Nishimoto 2011": "Nishimoto, S. et al. (2011). Reconstructing visual experiences from brain activity "
+    "evoked by natural movies. Current Biology 21:1641–1646. doi:10.1016/j.cub.2011.08.031",
     "Nunez-Elizalde 2019": "Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding "
     "models with non-spherical multivariate normal priors. NeuroImage 197:482–492. "
     "doi:10.1016/j.neuroimage.2019.04.012",
