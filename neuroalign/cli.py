@@ -32,6 +32,8 @@ STAGES = {
     "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
     "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),
     "group": ("combine the subjects", ("network", "encoder")),
+    "timing": ("find out when each layer predicts epochs", ("subject", "network", "encoder")),
+    "timing_group": ("combine when layers predict the epochs of all subjects", ("network", "encoder")),
     "reconstruction": (
         "predict the features of a network from a subject's EEG or MEG",
         ("subject", "network"),

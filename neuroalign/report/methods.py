@@ -214,6 +214,8 @@ def _ceiling(evidence: Evidence) -> list[str]:
         "repeats": "from the agreement of repeated runs (Lage-Castellanos 2019)",
         "repeated trials (signal_power)": "from trials of the same stimulus, by analysis of variance (Sahani "
         "& Linden 2003)",
+        "repeated trials (split_half)": "from random halves of the trials of a stimulus, by Spearman and "
+        "Brown's formula",
         "repeated trials (nsd)": "from the variance of all trials less that among trials of one stimulus "
         "(Allen 2022)",
     }
@@ -242,6 +244,10 @@ def _inference(evidence: Evidence) -> list[str]:
         "fdr": f"a false discovery rate of {settings.level:g} (Benjamini & Hochberg 1995)",
         "max": f"a family-wise error rate of {settings.level:g} by the maximum statistic (Nichols & Holmes "
         "2002)",
+        "cluster": f"a family-wise error rate of {settings.level:g} by the mass of clusters of neighbouring "
+        f"channels and latencies with p ≤ {settings.cluster_level:g} (Maris & Oostenveld 2007)",
+        "tfce": f"a family-wise error rate of {settings.level:g} after threshold-free cluster enhancement "
+        "over neighbouring channels and latencies (Smith & Nichols 2009)",
     }[settings.correction]
     out = [
         "Targets were tested, one-sided, for a held-out partial correlation above chance, against "
