@@ -18,6 +18,7 @@ from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge
 from neuroalign.settings.families import AnyNetwork
+from neuroalign.settings.features import Features
 from neuroalign.settings.networks import Network
 from neuroalign.settings.responses import TABLED_KINDS, Responses, of_sensors, of_trials
 from neuroalign.settings.section import Name, Section
@@ -94,8 +95,11 @@ class Study(Section):
         responses, design = raw["responses"], raw.get("design", {})
         if not of_sensors(responses) or of_trials(responses) or not isinstance(design, dict):
             return raw
-        lags = design.get("lags") or {}
-        return {**raw, "design": {**design, "lags": lags}}
+        given: dict[str, Any] = {"lags": design.get("lags") or {}}
+        nuisance = design.get("nuisance", {})
+        if responses.get("kind") == "array" and isinstance(nuisance, dict):  # every sample is a stimulus
+            given["nuisance"] = {"word_rate": False, **nuisance}
+        return {**raw, "design": {**design, **given}}
 
     @model_validator(mode="before")
     @classmethod
@@ -164,6 +168,23 @@ class Study(Section):
                 raise ValueError(f"design.nuisance.networks names '{name}': {choices(name, known)}")
         if set(nuisance) == set(known):
             raise ValueError("design.nuisance.networks: all networks are nuisance; leave one to be fitted")
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_samples_fit(self) -> Study:
+        """Arrays of time go with features at their rate, and only those."""
+        series = self.responses.kind == "array" and self.responses.samples == "time"
+        for name, network in self.networks.items():
+            sampled = isinstance(network, Features) and network.sampled
+            if series and not sampled:
+                raise ValueError(
+                    f"networks.{name}: arrays of time go with features at their rate; use family features "
+                    "with a path that holds {run}, and no items"
+                )
+            if sampled and not series:
+                raise ValueError(
+                    f"networks.{name} has no items, which say whose features its rows are; name a TSV"
+                )
         return self
 
     @model_validator(mode="after")

@@ -10,11 +10,8 @@ from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError, choices
 from neuroalign.settings.networks import Network
-from neuroalign.settings.responses import TABLED_KINDS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from neuroalign.networks.base import Layer
 
 T = TypeVar("T")
@@ -86,31 +83,16 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     from neuroalign import bids
     from neuroalign.recordings.check import described
     from neuroalign.recordings.check import problems as recording_problems
-    from neuroalign.recordings.formats import trials_of_all
-    from neuroalign.stimuli.events import read_stimuli
-    from neuroalign.stimuli.listed import listed_stimuli
-    from neuroalign.stimuli.media import check_image
-    from neuroalign.stimuli.recorded import check_recorded
+    from neuroalign.recordings.shown import shown
 
-    data = study.dataset
     table = _attempt(problems, lambda: bids.index_study(study))
     if table is None:
         return []
     problems += recording_problems(study, table)
     if problems:
         return []
-    asked = study.stimuli
-
-    def look() -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Items and events, from headers."""
-        if study.responses.kind in TABLED_KINDS:
-            return listed_stimuli(trials_of_all(study), data.task, check_image)
-        seen = check_recorded if asked.has_steps else check_image
-        return read_stimuli(table, data, asked, study.subjects(), seen)
-
-    stimuli = _attempt(problems, look)
-    shown = "" if stimuli is None else f"{len(stimuli[0])}, shown {len(stimuli[1])} times in all"
-    words = [f"stimuli: {shown}"] if shown else []
+    stimuli = _attempt(problems, lambda: shown(study, table, quickly=True))
+    words = [] if stimuli is None else [f"stimuli: {len(stimuli[0])}, shown {len(stimuli[1])} times in all"]
     return described(study, table) + words
 
 

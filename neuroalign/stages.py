@@ -22,7 +22,6 @@ from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
-from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -122,15 +121,9 @@ def index(study: Study) -> None:
 def stimuli(study: Study) -> None:
     """Read which words were presented when."""
     from neuroalign import arrays
-    from neuroalign.recordings.formats import trials_of_all
-    from neuroalign.stimuli.events import read_stimuli
-    from neuroalign.stimuli.listed import listed_stimuli
+    from neuroalign.recordings.shown import shown
 
-    if study.responses.kind in TABLED_KINDS:
-        items, events = listed_stimuli(trials_of_all(study), study.dataset.task)
-    else:
-        table = arrays.open_table(_path(study, layout.INDEX))
-        items, events = read_stimuli(table, study.dataset, study.stimuli, study.subjects())
+    items, events = shown(study, arrays.open_table(_path(study, layout.INDEX)))
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -157,6 +150,10 @@ def responses(study: Study, subject: str) -> None:
 
         table = arrays.open_table(_path(study, layout.INDEX))
         made = read_sensors(table, study.dataset, study.responses, subject, _events(study, subject))
+    elif study.responses.series_of_sensors:
+        from neuroalign.recordings.meeg.arrays import read_series
+
+        made = read_series(study.dataset, study.responses, subject)
     else:
         table = arrays.open_table(_path(study, layout.INDEX))
         events = _events(study, subject) if study.responses.glm else None

@@ -48,12 +48,15 @@ READS = {
         (*_DATASET, "responses.kind", "responses.samples", "responses.suffix", "responses.glm"),
     ),
     "stimuli": Reads(
-        ("neuroalign.stimuli.listed", "neuroalign.recordings.formats"),
-        ("dataset", "stimuli", *(f"responses.{key}" for key in ("kind", "path", "items"))),
+        ("neuroalign.recordings.shown",),
+        ("dataset", "stimuli", *(f"responses.{key}" for key in ("kind", "samples", "path", "items"))),
     ),
     "activations": Reads(("neuroalign.activations",), ("seed",)),
     "responses": Reads(
-        ("neuroalign.recordings.fmri", "neuroalign.recordings.meeg.responses"),
+        (
+            "neuroalign.recordings.fmri",
+            *(f"neuroalign.recordings.meeg.{name}" for name in ("responses", "arrays")),
+        ),
         ("dataset", "responses"),
         but=("dataset.subjects", "responses.average"),
     ),

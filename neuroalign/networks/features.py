@@ -16,6 +16,7 @@ import pandas as pd
 from neuroalign.errors import DataError, NetworkError, choices
 from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.feature_arrays import open_array
+from neuroalign.networks.sampled_features import SampledFeatures
 from neuroalign.settings.features import Features
 
 LAYER = "features"
@@ -43,11 +44,12 @@ def layer_names(settings: Features) -> list[str]:
     NetworkError
         The array or the names of its rows are not there, or they do not fit each other.
     """
-    _open(settings)
+    if not settings.sampled:
+        _open(settings)
     return [LAYER]
 
 
-def open_network(settings: Features, seed: int = 0) -> OwnFeatures:
+def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeatures:
     """Open the array and the names of its rows; nothing is random.
 
     Raises
@@ -55,7 +57,7 @@ def open_network(settings: Features, seed: int = 0) -> OwnFeatures:
     NetworkError
         One of them is not there, or they do not fit each other.
     """
-    return OwnFeatures(settings)
+    return SampledFeatures(settings, LAYER) if settings.sampled else OwnFeatures(settings)
 
 
 class OwnFeatures:
@@ -70,6 +72,7 @@ class OwnFeatures:
     """
 
     def __init__(self, settings: Features) -> None:
+        assert settings.items is not None
         self.settings = settings
         self.array, self.rows = _open(settings)
         self.layers: tuple[str, ...] = (LAYER,)
@@ -181,6 +184,7 @@ class OwnFeatures:
 
 def _open(settings: Features) -> tuple[Any, dict[str, int]]:
     """The array, and the row of every stimulus by its name."""
+    assert settings.items is not None
     array, rows = open_array(settings.path, settings.dataset), _read_names(settings.items)
     if len(rows) != array.shape[0]:
         raise NetworkError(

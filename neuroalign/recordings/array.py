@@ -11,6 +11,7 @@ import pandas as pd
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.headers import count_volumes, reading
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.recordings.matlab import read_matrix
 from neuroalign.recordings.tabular import read_header, read_numbers
 from neuroalign.recordings.trial_tables import block_recordings, find_blocks, trials_of
 from neuroalign.settings.dataset import Dataset
@@ -64,7 +65,7 @@ def open_source(dataset: Dataset, settings: Responses, recordings: Sequence[Reco
         targets = name_regions(Path(dataset.path, table), targets, match_names=named)
 
     def read(recording: Recording) -> np.ndarray:
-        return _read(recording.paths[0], rows[recording.run])
+        return read_rows(recording.paths[0], rows[recording.run])
 
     return Source(targets, {"kind": "parcels"}, read)
 
@@ -79,12 +80,16 @@ def array_shape(path: Path) -> tuple[int, int]:
     """
     if path.suffix == ".tsv":
         return count_volumes(path), len(read_header(path))
-    return _memory_map(path).shape
+    return _matrix(path).shape
 
 
-def _memory_map(path: Path) -> np.ndarray:
+def _matrix(path: Path) -> np.ndarray:
+    if path.suffix == ".mat":
+        return read_matrix(path)
     if path.suffix != ".npy":
-        raise DataError(f"{path}: '{path.suffix}' is no array that can be read; save it as .npy or .tsv")
+        raise DataError(
+            f"{path}: '{path.suffix}' is no array that can be read; save it as .npy, .mat or .tsv"
+        )
     with reading(path):
         try:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -106,7 +111,14 @@ def _columns(path: Path) -> list[str]:
     return [str(number) for number in range(array_shape(path)[1])]
 
 
-def _read(path: Path, rows: np.ndarray) -> np.ndarray:
+def read_rows(path: Path, rows: np.ndarray | slice) -> np.ndarray:
+    """Read some rows (row, target) of an array as float32.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or not all numbers.
+    """
     if path.suffix == ".tsv":
         table = read_numbers(path)
         for name in read_header(path):
@@ -114,7 +126,7 @@ def _read(path: Path, rows: np.ndarray) -> np.ndarray:
                 raise DataError(f"{path}: column '{name}' is not numeric; keep numbers only")
         return table.to_numpy(np.float32)[rows]
     with reading(path):
-        return np.asarray(_memory_map(path)[rows], np.float32)
+        return np.asarray(_matrix(path)[rows], np.float32)
 
 
 def name_regions(path: Path, targets: pd.DataFrame, match_names: bool) -> pd.DataFrame:

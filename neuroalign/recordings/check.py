@@ -107,7 +107,8 @@ def described(study: Study, index: pd.DataFrame) -> list[str]:
             bids.select(index, subject=("", subject)), study.dataset, study.responses, subject
         )[0]
     ]
-    samples = "trials" if study.responses.samples == "trials" else "volumes"
+    names = {"trials": "trials", "time": "samples" if study.responses.series_of_sensors else "volumes"}
+    samples = names[study.responses.samples]
     if study.responses.reads_bids_sensors:
         found = [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}"]
         total = count_samples(study, recordings)

@@ -118,12 +118,16 @@ def open_source(
 
 
 def _tabled(settings: Responses) -> TabledFormat:
-    from neuroalign.recordings import algonauts, array, glmsingle, nsd
+    from neuroalign.recordings import algonauts, array, glmsingle, nsd, things_eeg2
+    from neuroalign.recordings.meeg import arrays as series
 
+    if settings.series_of_sensors:
+        return series
     formats: dict[str, TabledFormat] = {
         "array": array,
         "glmsingle": glmsingle,
         "nsd": nsd,
         "algonauts": algonauts,
+        "things_eeg2": things_eeg2,
     }
     return formats[settings.kind]

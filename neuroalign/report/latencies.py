@@ -18,9 +18,9 @@ COLUMNS = (
 
 NOTE = (
     "Recovered: the latency at which r, averaged over channels, is highest for a layer, and the channel "
-    "where r is highest at that latency; its distance is that to the nearer of the two channels which see "
-    "the planted sources best. Topography: correlation over channels of r then and there with what was "
-    "planted. "
+    "where r is highest at that latency; its distance is that to the nearer of the two channels, "
+    "one of each side, where what was planted can be read best. Topography: correlation over channels of r "
+    "at that latency with what was planted. "
     "Layers of one network have much in common, so that one is read in the response to its neighbours too."
 )
 

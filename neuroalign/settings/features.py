@@ -105,14 +105,26 @@ class Features(Network):
     """Features made elsewhere: one array, a row for every stimulus, as a network with one layer."""
 
     family: Literal["features"] = "features"
-    path: str = Field(description="npy, npz, tsv, HDF5 or Zarr array (item, unit); ${VARIABLES} are expanded")
+    path: str = Field(
+        description="npy, npz, tsv, HDF5 or Zarr array (item, unit); ${VARIABLES} are expanded; without "
+        "`items` a pattern with {subject}, {session} or {run}"
+    )
     dataset: str | None = Field(None, description="name of the array inside npz, HDF5 or Zarr")
-    items: str = Field(description="TSV whose column `item` names the stimulus of every row of the array")
+    items: str | None = Field(
+        None,
+        description="TSV whose column `item` names the stimulus of every row of the array; left out, the "
+        "rows are samples of continuous EEG or MEG in arrays",
+    )
 
     @field_validator("path", "items")
     @classmethod
-    def _expand(cls, value: str) -> str:
-        return expanded(value)
+    def _expand(cls, value: str | None) -> str | None:
+        return None if value is None else expanded(value)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether rows are samples of a recording."""
+        return self.items is None
 
     @property
     def named(self) -> str:

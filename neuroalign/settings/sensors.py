@@ -31,7 +31,7 @@ class Sensors(Section):
         False, description="fill bad channels in from their neighbours; otherwise they are not scored"
     )
     montage: str = Field(
-        "standard_1005", description="MNE's standard positions, for EEG without positions of its own"
+        "colin27_1005", description="MNE's standard positions, for EEG without positions of its own"
     )
     notch_hz: tuple[Amplitude, ...] = Field((), description="line frequencies to take out, with harmonics")
     band_hz: tuple[Amplitude | None, Amplitude | None] = Field(

@@ -30,6 +30,9 @@ EYE = "VEOG"
 _RESOLUTION_UV = 0.1
 """Recordings are rounded to this, as amplifiers do."""
 
+_MIDLINE_M = 0.005
+"""Electrodes that are nearer to the midline belong to both sides."""
+
 _README = """\
 Simulated EEG of viewers of images
 ==================================
@@ -189,14 +192,13 @@ def write_source_truth(
     depth = np.where(driven, plan.depth[parts.argmax(axis=0)], np.nan)
     channel = np.repeat(np.asarray(head.channels, object), len(times))
     latency = np.tile(times, len(head.channels))
-    strongest = np.asarray(head.channels, object)[np.abs(plan.fields).argmax(axis=0)]
     truth = xr.Dataset(
         {
             "depth": ("target", depth.reshape(n_targets)),
             **{name: (("subject", "target"), values) for name, values in ceilings.items()},
             "layer_r": (("layer", "target"), own.reshape(len(layers), n_targets).astype(np.float32)),
             "peak_s": ("layer", plan.peak_s),
-            "peak_channel": (("layer", "side"), strongest),
+            "peak_channel": (("layer", "side"), _best_channels(own, head)),
         },
         {
             "subject": np.asarray(list(people), object),
@@ -214,7 +216,8 @@ def write_source_truth(
             "kind": "sensors",
             **made_from,
             "description": "Relative depth of the layer that drives a channel at a latency most; seconds at "
-            "which the response that follows a layer peaks, and the channels that see its two sources best; "
+            "which the response that follows a layer peaks, and the channel of each side, the midline "
+            "included, where it can be read best; "
             "the highest correlation that a model can reach in each subject with single trials (ceiling) and "
             "with their mean over all repeats of an image (ceiling_of_means), and that the part of a layer "
             "alone can reach with that mean, averaged over subjects (layer_r). Noise is that in epochs of "
@@ -228,6 +231,15 @@ def write_source_truth(
 def _reached(power: np.ndarray, person: Heard, repeats: int) -> np.ndarray:
     """The correlation that a signal of this variance reaches with means over so many trials."""
     return np.asarray(np.sqrt(power / (person.power + person.noise / repeats)))
+
+
+def _best_channels(own: np.ndarray, head: Head) -> np.ndarray:
+    """Names (layer, side) of the channels, left and right, where layers are read best."""
+    highest = own.max(axis=2)
+    x = head.places[:, 0]
+    sides = [x < _MIDLINE_M, x > -_MIDLINE_M]
+    best = np.stack([np.where(side, highest, -1.0).argmax(axis=1) for side in sides], axis=1)
+    return np.asarray(head.channels, object)[best]
 
 
 def describe_eeg(study: StudyFiles, viewers: Sequence[EEGViewer]) -> None:

@@ -1,0 +1,125 @@
+"""Features made elsewhere at the rate of the recording: row after row goes with sample after sample."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuroalign.errors import DataError, NetworkError
+from neuroalign.networks.base import Window, kept_layers
+from neuroalign.networks.feature_arrays import open_array
+from neuroalign.settings.features import Features
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleWindow(Window):
+    """One row of one file.
+
+    Attributes
+    ----------
+    path : str
+    row : int
+    """
+
+    path: str
+    row: int
+
+
+class SampledFeatures:
+    """Files of features, one for every run; see `base.OpenNetwork` for what it offers.
+
+    Parameters
+    ----------
+    settings : Features
+        Without `items`; its `path` holds `{run}` or `{subject}`.
+    layer : str
+        Name of the one layer.
+    """
+
+    def __init__(self, settings: Features, layer: str) -> None:
+        self.settings = settings
+        self.layers: tuple[str, ...] = (layer,)
+        self.kept = kept_layers(settings.layers, self.layers)
+        self.depth = (0.0,)
+        self.places: tuple[np.ndarray, ...] = ()
+        self.token_units: tuple[int, ...] = ()
+        self.units: tuple[int, ...] = ()
+        self.provenance: dict[str, Any] = {"source": settings.named, "dtype": settings.dtype, "versions": {}}
+        self._arrays: dict[str, Any] = {}
+
+    def check_items(self, items: pd.DataFrame) -> None:
+        """Raise a DataError if a run has no file, or one of another width or with too few rows."""
+        if items.empty or not (items["modality"] == "sample").all():
+            raise DataError(
+                f"'{self.settings.named}' has a row for every sample, which goes with responses.kind array "
+                "and samples: time; give `items`, a table that names the stimulus of every row"
+            )
+        width = None
+        for uri, needed in (items.groupby("uri")["position"].max() + 1).items():
+            path = self._path(str(uri))
+            array = self._open(path)
+            if array.shape[0] < needed:
+                raise DataError(
+                    f"'{path}' has {array.shape[0]} rows, but its run has {needed} samples; give features "
+                    "at the rate of the recording"
+                )
+            width = width or array.shape[1]
+            if array.shape[1] != width:
+                raise DataError(
+                    f"'{path}' has {array.shape[1]} columns, other runs have {width}; give as many"
+                )
+            if not np.isfinite(np.asarray(array[:needed])).all():
+                raise DataError(f"'{path}' holds values that are not numbers; features must be finite")
+        assert width is not None
+        self.units = (int(width),)
+
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[SampleWindow]:
+        """The row of each of `rows` (all, when left out) of the items table."""
+        picked = items if rows is None else items.iloc[list(rows)]
+        paths = {uri: self._path(uri) for uri in picked["uri"].unique()}
+        found = []
+        for uri, position in zip(picked["uri"], picked["position"], strict=True):
+            text = f"{paths[uri]}\n{position}".encode()
+            digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+            found.append(SampleWindow(digest=digest, path=paths[uri], row=int(position)))
+        return found
+
+    def run(
+        self, windows: Sequence[SampleWindow], advance: Callable[[int], object] | None = None
+    ) -> list[np.ndarray]:
+        """Features (n_windows, n_units), as the one layer."""
+        values = np.empty((len(windows), self.units[0]), self.settings.dtype)
+        paths = np.array([window.path for window in windows])
+        rows = np.array([window.row for window in windows])
+        for path in dict.fromkeys(paths):
+            of_path = paths == path
+            wanted, place = np.unique(rows[of_path], return_inverse=True)
+            values[of_path] = np.asarray(self._open(path)[wanted])[place]
+        if advance is not None:
+            advance(len(windows))
+        return [values]
+
+    def _path(self, uri: str) -> str:
+        subject, _, run = uri.partition("/")
+        session, number = "", run
+        if run.startswith("ses-"):
+            session, _, number = run.removeprefix("ses-").partition("_")
+        try:
+            return self.settings.path.format(
+                subject=subject, session=session, run=number.removeprefix("run-")
+            )
+        except (KeyError, IndexError, ValueError):
+            raise NetworkError(
+                f"path '{self.settings.path}' holds a field that is not known; write {{subject}}, "
+                "{session} or {run}"
+            ) from None
+
+    def _open(self, path: str) -> Any:
+        if path not in self._arrays:
+            self._arrays[path] = open_array(path, self.settings.dataset)
+        return self._arrays[path]
