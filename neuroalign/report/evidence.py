@@ -51,6 +51,8 @@ class Evidence:
         Results that the configuration asks for and that are not there.
     prompts : dict (owner, network) → xr.Dataset
         What the stages `prompts` and `prompts_group` wrote, of subjects, "average" and "group".
+    timings : dict (owner, network, encoder) → xr.Dataset
+        What the stages `timing` and `timing_group` wrote of epochs.
     """
 
     study: Study
@@ -61,6 +63,7 @@ class Evidence:
     truth: xr.Dataset | None
     missing: list[str] = field(default_factory=list)
     prompts: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    timings: dict[tuple[str, str, str], xr.Dataset] = field(default_factory=dict)
 
     @property
     def any_summary(self) -> xr.Dataset:
@@ -161,7 +164,22 @@ def open_evidence(study: Study) -> Evidence:
     prompts = _prompts(study, subjects, missing)
     truth = Path(study.dataset.path) / layout.TRUTH
     known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
-    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts)
+    timings = _timings(study, summaries)
+    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts, timings)
+
+
+def _timings(
+    study: Study, summaries: dict[tuple[str, str, str], xr.Dataset]
+) -> dict[tuple[str, str, str], xr.Dataset]:
+    """Timing of every subject and of the group that has it."""
+    found = {}
+    for subject, network, encoder in summaries:
+        made_for = {"network": network, "encoder": encoder}
+        for owner, pattern in ((subject, layout.TIMING), ("group", layout.TIMING_GROUP)):
+            path = Path(study.output, pattern.format(subject=owner, **made_for))
+            if (owner, network, encoder) not in found and path.exists():
+                found[owner, network, encoder] = arrays.open_arrays(path)
+    return found
 
 
 def _prompts(study: Study, subjects: list[str], missing: list[str]) -> dict[tuple[str, str], xr.Dataset]:

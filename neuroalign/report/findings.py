@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import layout
-from neuroalign.report import sensor_words
+from neuroalign.report import sensor_words, timings
 from neuroalign.report.attention import attending, attention_sentence
 from neuroalign.report.evidence import Evidence, significant, texts
 from neuroalign.report.tables import Estimate, declared_warnings, estimate, layer_shares
@@ -73,7 +73,8 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
         f"{model} predicts held-out responses with a mean r of {spread(r, counted=True)}, averaged {targets}."
     ]
     if evidence.kind == "sensors":
-        out += sensor_words.sentences(evidence, network, encoder)
+        opening = sensor_words.sentences(evidence, network, encoder)
+        out = [*opening[:1], *out, *opening[1:], *timings.timing_sentences(evidence, network, encoder)]
     if (network, encoder) in evidence.layered():
         out.append(_layer_sentence(evidence, network, encoder))
     elif (network, encoder) in attending(evidence):

@@ -11,6 +11,7 @@ from neuroalign.report.figures import MAX_SUBJECTS, Picture, called
 from neuroalign.report.palette import Scale
 from neuroalign.report.sensor_figures import kinds_of, of_kind, peak_latencies, placed, scale_of
 from neuroalign.report.sensor_plots import Lines
+from neuroalign.report.sensor_words import ms
 from neuroalign.report.topographies import Heads, draw_heads
 from neuroalign.sensors import channels, gridded
 
@@ -76,7 +77,7 @@ def kernel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
             values = kernels[on_head][:, at]
             top = float(np.nanpercentile(values, 99.5)) if np.isfinite(values).any() else 1.0
             places = channels(dataset)[["x", "y", "z"]].to_numpy(float)[on_head]
-            titles = [f"{1000 * seconds[n]:.0f} ms" for n in at]
+            titles = [f"{ms(seconds[n])} ms" for n in at]
             scale = Scale("r", 0.0, max(top, 1e-6), UNIT)
             rows.append(Heads(label, kind, places, values, np.zeros(values.shape, bool), titles, scale))
     model = f"{network} ({encoder})"

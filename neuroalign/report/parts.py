@@ -18,6 +18,7 @@ from neuroalign.report import (
     rivals,
     sensor_figures,
     tables,
+    timings,
     truth,
 )
 from neuroalign.report.canvas import Canvas
@@ -118,7 +119,9 @@ def _sensor_parts(evidence: Evidence) -> list[Part]:
         times = [picture for model in models for picture in sensor_figures.time_pictures(evidence, *model)]
         heads = sensor_figures.models_picture(evidence, models)
         heads += [picture for model in models for picture in sensor_figures.head_pictures(evidence, *model)]
-        return [Part("time", "Layers in time", times), Part("maps", "Topographies", heads)]
+        when = [picture for model in models for picture in timings.timing_pictures(evidence, *model)]
+        found = [Part("time", "Layers in time", times), Part("maps", "Topographies", heads)]
+        return [*found, Part("timing", "Timing", when, paragraphs=[timings.ABOUT])] if when else found
     drawn = [picture for model in models for picture in kernel_figures.channel_pictures(evidence, *model)]
     found = [Part("maps", "Channels", drawn)]
     kernels = [picture for model in models for picture in kernel_figures.kernel_pictures(evidence, *model)]

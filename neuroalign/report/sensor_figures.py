@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from neuroalign.report.evidence import TYPES, Evidence, column, mean, significan
 from neuroalign.report.figures import DEPTH, MAX_SUBJECTS, Picture, called
 from neuroalign.report.palette import SCORE, Scale
 from neuroalign.report.sensor_plots import LayerImage, Lines
+from neuroalign.report.sensor_words import ms
 from neuroalign.report.topographies import Heads, draw_heads
 from neuroalign.sensors import INTRACRANIAL, channels, gridded, latencies
 
@@ -86,13 +88,14 @@ def time_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pictur
     people = [name for name in whose if name != "group"]
     if len(people) > 1:
         several = [
-            _lines(whose[name], kind, f"{called(name)}, {TYPES.get(kind, kind)}")
+            replace(_lines(whose[name], kind, f"{called(name)}, {TYPES.get(kind, kind)}"), marks=())
             for name in people[:MAX_SUBJECTS]
             for kind in kinds_of(whose[name])
         ]
         left = len(people) - MAX_SUBJECTS
         more = f" {left} more subjects are in the map files." if left > 0 else ""
-        out.append(Picture(sensor_plots.butterflies(several), f"{model}: each subject", caption + more))
+        about = "As above, of every subject."
+        out.append(Picture(sensor_plots.butterflies(several), f"{model}: each subject", about + more))
     return out
 
 
@@ -124,7 +127,9 @@ def _lines(dataset: xr.Dataset, kind: str, title: str) -> Lines:
     tested = verdict.any() and not np.isfinite(column(dataset, "nuisance_r")).any()
     floor = float(values[verdict].min()) if tested else np.nan
     marks = tuple(float(seconds[at]) for at in peak_latencies(mean(values, axis=0), seconds))
-    return Lines(title, seconds, values, verdict, max(floor, 0.0), np.array(ceiling), marks)
+    if np.isfinite(floor):
+        title = f"{title} (smallest significant r {floor:.2f})"
+    return Lines(title, seconds, values, verdict, floor, np.array(ceiling), marks)
 
 
 def _seconds(dataset: xr.Dataset) -> np.ndarray:
@@ -153,9 +158,9 @@ def head_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pictur
     if not rows:
         return out
     caption = (
-        "Latencies at which mean r over channels is highest. r of the layer chosen, white dots: significant "
-        "channels. Best layer: the relative depth chosen most often, at significant channels; open circles: "
-        "the others."
+        "Latencies at which mean r over channels is highest. r: of the layer chosen; significant channels "
+        "have a white dot, or a thick rim where channels are too few to draw anything between them. Best layer: "
+        "the relative depth chosen most often, at significant channels; open circles: the others."
     )
     return [Picture(draw_heads(rows), title, caption), *out]
 
@@ -168,7 +173,7 @@ def _head_rows(dataset: xr.Dataset, kind: str, several: bool) -> list[Heads]:
         return []
     verdict = (gridded(dataset, significant(dataset)) > 0)[here][:, at]
     places = channels(dataset)[["x", "y", "z"]].to_numpy(float)[here]
-    titles = [f"{1000 * seconds[number]:.0f} ms" for number in at]
+    titles = [f"{ms(seconds[number])} ms" for number in at]
     name = f"{TYPES.get(kind, kind)}\n" if several else ""
     found = [Heads(f"{name}r", kind, places, r[here][:, at], verdict, titles, scale_of(r[here][:, at]))]
     depth = gridded(dataset, column(dataset, "best_depth"))[here][:, at]
@@ -218,7 +223,7 @@ def models_picture(evidence: Evidence, models: Sequence[tuple[str, str]]) -> lis
         if not at:
             continue
         scale = scale_of(np.concatenate([grid[:, at].ravel() for grid in grids]))
-        titles = [f"{1000 * seconds[number]:.0f} ms" for number in at]
+        titles = [f"{ms(seconds[number])} ms" for number in at]
         for model, d, grid in zip(models, datasets, grids, strict=True):
             here = placed(d, kind)
             verdict = (gridded(d, significant(d)) > 0)[here][:, at]

@@ -130,7 +130,7 @@ def _lines(axis: Any, panel: Lines) -> None:
             ms, *panel.ceiling, color=CEILING, alpha=0.35, lw=0, label="noise ceiling, mean over channels"
         )
     if np.isfinite(panel.floor):
-        label = f"below the smallest r that is significant ({panel.floor:.2f})"
+        label = "|r| below the smallest that is significant"
         axis.axhspan(-panel.floor, panel.floor, color=SOFT, alpha=0.14, lw=0, label=label)
     strong = np.where(panel.significant, values, np.nan)
     tested = bool(panel.significant.any())
@@ -178,27 +178,6 @@ def channel_bars(names: Sequence[str], values: np.ndarray, significant: np.ndarr
         axis.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=7, color=INK)
         axis.set_ylabel(SCORE)
         axis.grid(axis="x", visible=False)
-        return encoded(figure)
-
-
-def time_image(title: str, seconds: np.ndarray, values: np.ndarray, labels: tuple[str, str, str]) -> str:
-    """A square image over two times, with its diagonal; `labels` of rows, columns and colours."""
-    finite = np.abs(values[np.isfinite(values)])
-    end = float(np.percentile(finite, 99.5)) if finite.size else 1.0
-    with styled():
-        figure = Figure(figsize=(4.7, 3.9), layout="constrained")
-        axis = figure.subplots()
-        low, high = _ends(seconds)
-        shown = axis.imshow(
-            values, origin="lower", extent=(low, high, low, high), cmap=matplotlib.colormaps["RdBu_r"],
-            vmin=-max(end, 1e-3), vmax=max(end, 1e-3), interpolation="nearest",
-        )  # fmt: skip
-        axis.plot([low, high], [low, high], color=INK, lw=0.8, ls=":")
-        axis.axvline(0, color=INK, lw=0.8, ls="--")
-        axis.axhline(0, color=INK, lw=0.8, ls="--")
-        axis.set(title=title, ylabel=labels[0], xlabel=labels[1])
-        axis.grid(visible=False)
-        figure.colorbar(shown, ax=axis, label=labels[2]).outline.set_visible(False)
         return encoded(figure)
 
 

@@ -39,7 +39,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     named = described(summary)
     if times is not None:
         pairs = f"{summary.sizes['target']:,}: {named}"
-        named = f"{pairs} at {len(times)} latencies, {_ms(times[0])} to {_ms(times[-1])} ms"
+        named = f"{pairs} at {len(times)} latencies, {ms(times[0])} to {ms(times[-1])} ms"
     found = [("Targets", named)]
     if "sampling_hz" in summary.attrs:
         found.append(("Sampling rate", f"{float(summary.attrs['sampling_hz']):g} Hz"))
@@ -78,15 +78,17 @@ def sentences(evidence: Evidence, network: str, encoder: str) -> list[str]:
     if not np.isfinite(r).any():
         return []
     row, column = np.unravel_index(int(np.nanargmax(r)), r.shape)
+    model = f"{network} ({encoder})"
     table, times = channels(dataset), latencies(dataset)
     at, best = table["channel"].iloc[row], r[row, column]
     if times is None:
-        return [f"In {whose}, r is highest at {at} ({best:.3f}){_kernel_words(dataset)}."]
+        return [f"{model} predicts best at {at} in {whose}: r = {best:.3f}{_kernel_words(dataset)}."]
     course = mean(r, axis=0)
     peak = int(np.nanargmax(course))
     out = [
-        f"In {whose}, r is highest at {at}, {_ms(times[column])} ms from onset ({best:.3f}); averaged over "
-        f"channels it peaks at {_ms(times[peak])} ms ({course[peak]:.3f}). Both are picked after the fact."
+        f"{model} predicts best at {at}, {ms(times[column])} ms from onset, in {whose}: r = {best:.3f}; "
+        f"averaged over channels, r peaks at {ms(times[peak])} ms ({course[peak]:.3f}). Both are picked "
+        "after the fact."
     ]
     if "significant" in dataset:
         out.append(_pairs_sentence(dataset, times, whose))
@@ -101,9 +103,10 @@ def _pairs_sentence(dataset: xr.Dataset, times: np.ndarray, whose: str) -> str:
     early = times < 0
     if early.any():
         text += f", {int(verdict[:, early].sum()):,} of {int(scored[:, early].sum()):,} before onset"
-    after = np.flatnonzero(verdict.any(axis=0) & ~early)
-    if len(after):
-        text += f"; after it the first at {_ms(times[after[0]])} ms"
+    share = verdict.sum(axis=0) / np.maximum(scored.sum(axis=0), 1)
+    if count:
+        most = int(share.argmax())
+        text += f"; most at {ms(times[most])} ms, in {100 * share[most]:.0f} % of channels"
     return f"{text}."
 
 
@@ -113,7 +116,7 @@ def _kernel_words(dataset: xr.Dataset) -> str:
     course = mean(dataset["chosen_kernel"].transpose("lag", "target").values, axis=1)
     if not np.isfinite(course).any():
         return ""
-    return f"; kernels weigh most at a lag of {_ms(float(dataset['lag'].values[np.nanargmax(course)]))} ms"
+    return f"; kernels weigh most at a lag of {ms(float(dataset['lag'].values[np.nanargmax(course)]))} ms"
 
 
 def dropped_warnings(evidence: Evidence) -> list[tuple[str, str]]:
@@ -136,5 +139,6 @@ def _people(evidence: Evidence) -> dict[str, dict[str, int]]:
     }
 
 
-def _ms(seconds: float) -> str:
+def ms(seconds: float) -> str:
+    """Seconds as whole milliseconds, without the unit."""
     return f"{1000 * seconds + 0.0:.0f}".replace("-", "−")
