@@ -47,7 +47,7 @@ def of_kind(dataset: xr.Dataset, kind: str) -> np.ndarray:
 
 
 def peak_latencies(course: np.ndarray, seconds: np.ndarray, count: int = HEADS) -> list[int]:
-    """Where a course is highest: its local maxima first, then other latencies, some way apart.
+    """Where a course is highest: local maxima above half of it first, then all above a quarter, some way apart.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def peak_latencies(course: np.ndarray, seconds: np.ndarray, count: int = HEADS) 
     """
     known = np.where(np.isfinite(course), course, -np.inf)
     padded = np.r_[-np.inf, known, -np.inf]
-    local = (known >= padded[:-2]) & (known >= padded[2:])
-    order = [int(at) for at in np.lexsort((-known, ~local)) if known[at] > 0]
+    local = (known >= padded[:-2]) & (known >= padded[2:]) & (known >= known.max() / 2)
+    order = [int(at) for at in np.lexsort((-known, ~local)) if known[at] > max(0, known.max() / 4)]
     apart = max(APART_S, float(np.ptp(seconds)) / 25)
     found: list[int] = []
     for at in order:
@@ -159,8 +159,8 @@ def head_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pictur
         return out
     caption = (
         "Latencies at which mean r over channels is highest. r: of the layer chosen; significant channels "
-        "have a white dot, or a thick rim where channels are too few to draw anything between them. Best layer: "
-        "the relative depth chosen most often, at significant channels; open circles: the others."
+        "have a white dot, or a thick rim where channels are too few to draw anything between them. Best "
+        "layer: the relative depth chosen most often, at significant channels; open circles: the others."
     )
     return [Picture(draw_heads(rows), title, caption), *out]
 

@@ -184,8 +184,7 @@ def channel_bars(names: Sequence[str], values: np.ndarray, significant: np.ndarr
 def _image(axis: Any, values: np.ndarray, seconds: np.ndarray, scale: Scale) -> None:
     """Rows over ms; NaN is grey."""
     low, high = _ends(seconds)
-    colours = colour_map(scale.colours).copy()
-    colours.set_bad("#d9d9d9")
+    colours = colour_map(scale.colours).with_extremes(bad="#d9d9d9")
     axis.imshow(
         np.ma.masked_invalid(values), origin="lower", aspect="auto", interpolation="nearest", cmap=colours,
         vmin=scale.low, vmax=scale.high, extent=(low, high, -0.5, len(values) - 0.5),

@@ -84,7 +84,8 @@ def draw_heads(rows: Sequence[Heads]) -> str:
 def projected(places: np.ndarray) -> np.ndarray:
     """Places (n_channels, 3) seen from above (n_channels, 2): distance from the vertex is the angle from it.
 
-    The azimuthal equidistant projection about the origin of head coordinates, as MNE draws topographies.
+    The azimuthal equidistant projection about the origin of head coordinates, as MNE draws topographies, of
+    a head of one size: a channel as high as the ears lies on its outline.
     """
     x, y, z = places.T
     angle = np.arctan2(np.hypot(x, y), z)
