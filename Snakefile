@@ -46,6 +46,7 @@ rule all:
     default_target: True
     input:
         report=f"{OUT}/{layout.REPORT}/index.html",
+        timing=stages.timing_files(STUDY),
 
 
 include: "workflow/rules/common.smk"
@@ -59,6 +60,7 @@ include: "workflow/rules/ceiling.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/group.smk"
+include: "workflow/rules/timing.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/report.smk"

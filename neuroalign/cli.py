@@ -32,6 +32,8 @@ STAGES = {
     "inference": ("test what is predicted better than chance", ("subject", "network", "encoder")),
     "summary": ("bring scores, controls, ceiling and inference together", ("subject", "network", "encoder")),
     "group": ("combine the subjects", ("network", "encoder")),
+    "timing": ("find out when each layer predicts epochs", ("subject", "network", "encoder")),
+    "timing_group": ("combine when layers predict the epochs of all subjects", ("network", "encoder")),
     "prompts": ("compare the prompts of a network for a subject", ("subject", "network")),
     "prompts_group": ("combine what subjects prefer among the prompts of a network", ("network",)),
     "maps": ("write GIFTI, NIfTI and TSV maps as BIDS derivatives", ()),

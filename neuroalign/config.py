@@ -22,8 +22,9 @@ from neuroalign.settings.features import Features
 from neuroalign.settings.networks import Network
 from neuroalign.settings.responses import TABLED_KINDS, Responses, of_sensors, of_trials
 from neuroalign.settings.section import Name, Section
+from neuroalign.settings.sensors import SENSOR_KINDS
 from neuroalign.settings.simulation import AnySimulation, Simulate
-from neuroalign.settings.statistics import Ceiling, Inference
+from neuroalign.settings.statistics import CLUSTERED, Ceiling, Inference
 
 SUBJECT_FOLDERS = {"nsd": "nsddata_betas/ppdata/subj*", "algonauts": "subj*"}
 """Where datasets that are not named as BIDS wants have a folder per subject."""
@@ -157,6 +158,16 @@ class Study(Section):
             raise ValueError(
                 f"design.lags is for EEG and MEG; responses.kind {self.responses.kind} follows its stimuli "
                 "by design.delays; remove it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_are_of_channels(self) -> Study:
+        correction, kind = self.inference.correction, self.responses.kind
+        if correction in CLUSTERED and kind not in SENSOR_KINDS and not self.responses.series_of_sensors:
+            raise ValueError(
+                f"inference.correction is {correction}, which looks at neighbouring channels, but "
+                f"responses.kind is {kind}; set it to fdr or max"
             )
         return self
 

@@ -22,7 +22,9 @@ from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
-from neuroalign.triggers import code_digest, settings_digest, simulated_network
+from neuroalign.settings.sensors import SENSOR_KINDS
+from neuroalign.settings.statistics import CLUSTERED
+from neuroalign.triggers import BY_LAYER, code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,6 +170,7 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     if network != layout.NUISANCE and encoder == "stack":
         return _fit_stack(study, subject, network)
     from neuroalign import arrays
+    from neuroalign.alignment.courses import Resampling
     from neuroalign.alignment.evaluate import evaluate
 
     _known(network, networks(study), "network")
@@ -184,6 +187,7 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         partial=path.with_suffix(".partial"),
         fingerprint=fingerprint(study, "fit", sources, encoder),
         beside=_beside(study),
+        resampling=Resampling(study.inference.bootstraps, study.seed) if encoder in BY_LAYER else None,
     )
     _save_fit(study, scores, predictions, **made_for)
 
@@ -326,8 +330,72 @@ def group(study: Study, network: str, encoder: str) -> None:
         arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
         for subject in study.subjects()
     ]
-    made = combine(parts, study.inference, study.seed)
+    tests = [
+        arrays.open_arrays(_path(study, layout.INFERENCE, subject=subject, network=network, encoder=encoder))
+        for subject in (study.subjects() if group_opens_tests(study, network) else ())
+    ]
+    made = combine(parts, study.inference, study.seed, tests)
     arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
+
+
+def group_opens_tests(study: Study, network: str) -> bool:
+    """Whether the group is corrected by neighbours, so that it needs the nulls of its subjects."""
+    return network != layout.NUISANCE and study.inference.correction in CLUSTERED
+
+
+def has_timing(study: Study) -> bool:
+    """Whether responses are epochs, so that their time courses are looked at."""
+    return study.responses.kind in SENSOR_KINDS and study.responses.samples == "trials"
+
+
+def timing(study: Study, subject: str, network: str, encoder: str) -> None:
+    """Find out when each layer predicts the epochs of one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.timing import timing as time
+
+    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
+    predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
+    responses, _ = _samples(study, subject)
+    made = time(scores, predictions, responses, study.inference, study.seed)
+    made.attrs.update(network=network, encoder=encoder)
+    arrays.save_arrays(made, _path(study, layout.TIMING, **made_for))
+
+
+def timing_group(study: Study, network: str, encoder: str) -> None:
+    """Combine when layers predict the epochs of all subjects, without their average."""
+    from neuroalign import arrays
+    from neuroalign.alignment.timing_group import combine_timing
+
+    parts = [
+        arrays.open_arrays(_path(study, layout.TIMING, subject=subject, network=network, encoder=encoder))
+        for subject in study.subjects()
+    ]
+    made = combine_timing(parts, study.inference, study.seed)
+    made.attrs.update(network=network, encoder=encoder)
+    arrays.save_arrays(made, _path(study, layout.TIMING_GROUP, network=network, encoder=encoder))
+
+
+def timing_files(study: Study) -> list[Path]:
+    """Where the timing of all subjects and of the group lies; none of anything but epochs."""
+    if not has_timing(study):
+        return []
+    return [
+        path
+        for network in networks(study)
+        for encoder in study.encoders
+        for path in (
+            *(
+                _path(study, layout.TIMING, subject=name, network=network, encoder=encoder)
+                for name in subjects(study)
+            ),
+            *(
+                [_path(study, layout.TIMING_GROUP, network=network, encoder=encoder)]
+                if has_group(study)
+                else []
+            ),
+        )
+    ]
 
 
 def prompted_networks(study: Study) -> list[str]:

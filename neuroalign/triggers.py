@@ -41,6 +41,9 @@ class Reads:
 
 _DATASET = ("dataset.path", "dataset.derivatives", "dataset.task")
 
+_DRAWS = ("inference.bootstraps",)
+"""Of time courses alone."""
+
 READS = {
     "simulate": Reads(("neuroalign.recordings.simulated.simulations",), ("simulate", "seed", *_DATASET)),
     "index": Reads(
@@ -63,13 +66,21 @@ READS = {
     "average": Reads(("neuroalign.recordings.fmri",)),
     "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "seed")),
     "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "design.repeats", "seed")),
-    "inference": Reads(("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed")),
-    "summary": Reads(("neuroalign.alignment.layers",)),
-    "group": Reads(("neuroalign.alignment.group",), ("inference", "seed")),
-    "prompts": Reads(
-        ("neuroalign.alignment.prompts",), ("design", "inference", "ridge", "banded_ridge", "seed")
+    "inference": Reads(
+        ("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed"), but=_DRAWS
     ),
-    "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed")),
+    "summary": Reads(("neuroalign.alignment.layers",)),
+    "group": Reads(("neuroalign.alignment.group",), ("inference", "seed"), but=_DRAWS),
+    "timing": Reads(("neuroalign.alignment.timing",), ("inference.bootstraps", "design.repeats", "seed")),
+    "timing_group": Reads(
+        ("neuroalign.alignment.timing_group",), ("inference.bootstraps", "inference.permutations", "seed")
+    ),
+    "prompts": Reads(
+        ("neuroalign.alignment.prompts",),
+        ("design", "inference", "ridge", "banded_ridge", "seed"),
+        but=_DRAWS,
+    ),
+    "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed"), but=_DRAWS),
     "maps": Reads(("neuroalign.maps",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
@@ -80,8 +91,8 @@ READS = {
 """Stage → what it reads."""
 
 FITS_WITH = {
-    "ridge": Reads(("neuroalign.alignment.ridge",), ("ridge",)),
-    "banded_ridge": Reads(("neuroalign.alignment.banded_ridge",), ("ridge", "banded_ridge")),
+    "ridge": Reads(("neuroalign.alignment.ridge",), ("ridge", *_DRAWS)),
+    "banded_ridge": Reads(("neuroalign.alignment.banded_ridge",), ("ridge", "banded_ridge", *_DRAWS)),
     "cross_attention": Reads(("neuroalign.alignment.evaluate_attention",), ("ridge", "cross_attention")),
     "stack": Reads(("neuroalign.alignment.stack",), ("ridge", "cross_attention")),
 }

@@ -38,6 +38,7 @@ def changed(key: str, value: object) -> set[str]:
 
 
 PROMPTS = {"prompts", "prompts_group"}
+TIMING = {"timing", "timing_group"}
 FITS = {"fit ridge", "fit banded_ridge", "fit cross_attention", "fit stack"}
 EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "activations buntrained"}
 
@@ -53,7 +54,9 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("encoders", ["ridge", "banded_ridge"], set()),
         ("encoders", ["ridge", "cross_attention", "stack"], set()),
         ("ceiling.bootstraps", 100, {"ceiling"}),
-        ("inference.permutations", 100, {"inference", "group"} | PROMPTS),
+        ("inference.permutations", 100, {"inference", "group", "timing_group"} | PROMPTS),
+        ("inference.bootstraps", 100, {"fit ridge", "fit banded_ridge"} | TIMING),
+        ("inference.cluster_level", 0.02, {"inference", "group"} | PROMPTS),
         ("responses.high_pass_hz", 0.02, {"responses"}),
         ("responses.suffix", "boldmean", {"index", "responses"}),
         ("responses.average", True, set()),
@@ -65,7 +68,7 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
         ("networks.b.context", 8, {"activations b", "activations buntrained"}),
         ("networks.a.sha256", "53aa", {"simulate", "activations a"}),
         ("simulate.noise", [1.0], {"simulate"}),
-        ("seed", 1, {"simulate", "ceiling", "inference", "group"} | FITS | EXTRACTIONS | PROMPTS),
+        ("seed", 1, {"simulate", "ceiling", "inference", "group"} | FITS | EXTRACTIONS | PROMPTS | TIMING),
         ("title", "another", {"maps"}),
         ("output", "elsewhere", set()),
     ],

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
+from neuroalign.alignment.courses import COURSES, Courses, Resampling
 from neuroalign.alignment.fold import FoldEncoder
 from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
@@ -32,7 +33,7 @@ from neuroalign.settings.design import Design
 log = logging.getLogger("neuroalign")
 
 SCORES, PREDICTION = "layer-{:03d}.nc", "layer-{:03d}-prediction.nc"
-NOT_OF_THE_CHOSEN = ("alpha", "cv_r")
+NOT_OF_THE_CHOSEN = ("alpha", "cv_r", *COURSES)
 """Scores of layers that are not given again for the layer chosen."""
 
 
@@ -48,6 +49,8 @@ class Task:
     encoder : FoldEncoder
     fingerprint : str
         Changes whenever the result of a layer would; guards layers kept from an earlier run.
+    courses : Courses or None
+        Of epochs: what is scored over latencies while predictions are at hand.
     """
 
     observed: np.ndarray
@@ -55,6 +58,7 @@ class Task:
     folds: list[Fold]
     encoder: FoldEncoder
     fingerprint: str
+    courses: Courses | None
 
 
 def evaluate(
@@ -66,6 +70,7 @@ def evaluate(
     partial: Path,
     fingerprint: str,
     beside: Sequence[Activations] = (),
+    resampling: Resampling | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Score every layer of one network for one subject.
 
@@ -85,11 +90,15 @@ def evaluate(
         What the kept layers were made from; layers of another fingerprint are made anew.
     beside : sequence of Activations
         Networks whose features are nuisance.
+    resampling : Resampling, optional
+        How time courses of epochs are drawn anew; anything else has none.
 
     Returns
     -------
     scores, predictions : Dataset
-        Per layer, fold and target; and the held-out predictions of each target's chosen layer.
+        Per layer, fold and target; and the held-out predictions of each target's chosen layer. Scores of
+        epochs have `course` (layer, moment) and `course_boot` (layer, draw, moment), the mean r over channels
+        and folds, with `moment` in seconds.
 
     Raises
     ------
@@ -103,7 +112,8 @@ def evaluate(
         raise DataError("design.nuisance: nothing to fit alone; name columns or networks, or set word_rate")
     folds, warnings = held_out(responses, events, activations, settings, design.lag)
     observed = responses["response"].values[:, valid]
-    task = Task(observed, design, folds, encoder, fingerprint)
+    courses = Courses.of(responses, resampling)
+    task = Task(observed, design, folds, encoder, fingerprint, courses)
     layers = (NUISANCE,) if activations is None else activations.layers
     scored = []
     for number, name in enumerate(tqdm(layers, unit="layer", disable=None, desc="fit")):
@@ -125,7 +135,10 @@ def evaluate(
         "nuisance": list(design.nuisance_names),
         "warnings": warnings,
     }
-    labelled = labelled_scores(scores, responses, coordinates, attributes)
+    over_time = scores[[name for name in COURSES if name in scores]]
+    labelled = labelled_scores(scores.drop_vars(over_time.data_vars), responses, coordinates, attributes)
+    if courses is not None:
+        labelled = labelled.assign(over_time.data_vars).assign_coords(moment=courses.latencies)
     return labelled, labelled_predictions(prediction, design, folds, responses)
 
 
@@ -150,6 +163,7 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
     sizes |= {"fold": len(task.folds), "target": observed.shape[1]}
     found = {name: np.full([sizes[dim] for dim in of], np.nan, np.float32) for name, of in dims.items()}
     prediction = np.full(observed.shape, np.nan, np.float32)
+    over_time = []
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
         fitted = task.encoder.fit_fold(observed, beside, network, fold)
         prediction[fold.test], found["cv_r"][at] = fitted.predicted, fitted.cv_r
@@ -157,7 +171,12 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
         made = fold_scores(fitted.predicted, observed, fold, beyond)
         for name, values in (fitted.extras | made).items():
             found[name][at] = values
-    data = {name: (dims[name], values) for name, values in found.items()}
+        if task.courses is not None:
+            over_time.append(task.courses.fold(fitted.predicted, observed[fold.test], fold.test, at))
+    data: dict[str, Any] = {name: (dims[name], values) for name, values in found.items()}
+    if over_time:
+        mean = np.mean(over_time, axis=0).astype(np.float32)
+        data |= {"course": ("moment", mean[0]), "course_boot": (("draw", "moment"), mean[1:])}
     scores = xr.Dataset(data, attrs={"fingerprint": task.fingerprint})
     # Scores go last: where they stand, the predictions are whole.
     save_arrays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.inference import significant
+from neuroalign.alignment.adjacency import adjacency
+from neuroalign.alignment.clusters import Neighbours, corrected
+from neuroalign.alignment.inference import among_targets, significant, standardised
 from neuroalign.alignment.layers import ATTENDED, BESIDE, attended, depths
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.errors import DataError
-from neuroalign.settings.statistics import Inference
+from neuroalign.settings.statistics import CLUSTERED, Inference
 
 ENOUGH_SUBJECTS = 8
 """From here on signs are flipped over subjects; with fewer, 2⁻ⁿ is too coarse to pass a correction."""
@@ -31,7 +34,9 @@ MORE = (*ATTENDED, "attention_weight", "kernel", "chosen_kernel")
 kernels."""
 
 
-def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.Dataset:
+def combine(
+    summaries: list[xr.Dataset], settings: Inference, seed: int, tests: Sequence[xr.Dataset] = ()
+) -> xr.Dataset:
     """Combine the summaries of subjects that share their targets.
 
     Parameters
@@ -40,6 +45,8 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
         One per subject, of one network and encoder; subjects without a valid target are left out.
     settings : Inference
     seed : int
+    tests : sequence of Dataset
+        What `inference.test` gave of the same subjects, where few subjects are corrected by neighbours.
 
     Returns
     -------
@@ -47,7 +54,9 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
         As a subject's summary, of means over subjects, with `n_subjects` per target. The test is of
         the mean unique correlation: sign flips over subjects (a statement about people like these)
         from eight subjects on; with fewer, their p-values by Stouffer's method (a statement about
-        these people). `p_max` is by the maximum statistic, or by Bonferroni with Stouffer.
+        these people). `p_max` is by the maximum statistic, or by Bonferroni with Stouffer. Clusters and
+        threshold-free enhancement are of t over subjects with flipped signs; with few subjects, of the sum
+        of their z, under the same permutation in all of them.
 
     Raises
     ------
@@ -101,7 +110,8 @@ def combine(summaries: list[xr.Dataset], settings: Inference, seed: int) -> xr.D
             np.stack([one[name].values for one in used]).astype(np.float64)
             for name in ("chosen_r_unique", "p")
         )
-        tested, attributes["group_method"] = over_subjects(unique, p, settings, seed)
+        of_used = [one for one in tests if str(one.attrs["subject"]) in attributes["subjects"]] or used
+        tested, attributes["group_method"] = over_subjects(unique, p, settings, seed, of_used)
         data |= tested
     return xr.Dataset(data, coordinates | target_coordinates(first) | _anyone_valid(used), attributes)
 
@@ -129,7 +139,7 @@ def _alpha_counts(used: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def over_subjects(
-    unique: np.ndarray, single: np.ndarray, settings: Inference, seed: int
+    unique: np.ndarray, single: np.ndarray, settings: Inference, seed: int, tests: Sequence[xr.Dataset]
 ) -> tuple[dict[str, Any], str]:
     """Test the mean unique correlation over subjects; targets that someone lacks are not tested.
 
@@ -139,33 +149,71 @@ def over_subjects(
         Unique correlations, and each subject's own p-values.
     settings : Inference
     seed : int
+    tests : sequence of Dataset
+        Of the same subjects: where the targets lie; for few subjects corrected by neighbours, also
+        `score_z` and `null_z`.
 
     Returns
     -------
     data : dict
-        `p`, `q`, `p_max` and `significant` over targets.
+        `p`, `q`, `p_max` and `significant` over targets, and what `clusters.corrected` gives.
     method : str
         "sign-flip" or "stouffer".
     """
     tested = np.atleast_1d(np.isfinite(unique).all(axis=0))
     z = np.arctanh(np.clip(unique[:, tested], -0.999999, 0.999999))
-    if len(unique) >= ENOUGH_SUBJECTS:
+    many = len(unique) >= ENOUGH_SUBJECTS
+    if many:
         p, p_max = sign_flip(z, settings.permutations, np.random.default_rng(seed))
-        method = "sign-flip"
     else:
-        z = scipy.stats.norm.isf(single[:, tested])
-        p = scipy.stats.norm.sf(z.sum(axis=0) / np.sqrt(len(unique)))
+        own = scipy.stats.norm.isf(single[:, tested])
+        p = scipy.stats.norm.sf(own.sum(axis=0) / np.sqrt(len(unique)))
         p_max = np.minimum(1, p * tested.sum())
-        method = "stouffer"
     q = scipy.stats.false_discovery_control(p) if tested.any() else p
     columns = {"p": p, "q": q, "p_max": p_max}
-    data: dict[str, Any] = {}
-    for name, values in columns.items():
-        full = np.full(len(tested), np.nan, np.float32)
-        full[tested] = values
-        data[name] = ("target", full)
-    data["significant"] = ("target", significant(data["q"][1], data["p_max"][1], settings))
-    return data, method
+    if settings.correction in CLUSTERED:
+        near = Neighbours.of(adjacency(tests[0].assign_coords(valid=("target", tested))).matrix)
+        if many:
+            maps = _flipped(z, settings.permutations, np.random.default_rng(seed))
+            threshold = scipy.stats.t.isf(settings.cluster_level, len(z) - 1)
+        else:
+            maps = _summed(tests, tested)
+            threshold = scipy.stats.norm.isf(settings.cluster_level)
+        columns |= corrected(maps[0], maps[1:], near, settings.correction, float(threshold))
+    data = among_targets(columns, tested)
+    data["significant"] = ("target", significant({name: data[name][1] for name in columns}, settings))
+    return data, "sign-flip" if many else "stouffer"
+
+
+def _flipped(values: np.ndarray, permutations: int, rng: np.random.Generator) -> np.ndarray:
+    """One-sample t (1 + n_patterns, n_targets) of values (n_subjects, n_targets), first as they are.
+
+    Flipping signs leaves the sum of squares as it is: t follows from the mean alone.
+    """
+    n = len(values)
+    signs, squares = _signs(n, permutations, rng), (values**2).mean(axis=0)
+    found = np.zeros((len(signs), values.shape[1]), np.float32)
+    for row, pattern in zip(found, signs, strict=True):
+        mean = pattern @ values / n
+        variance = np.maximum(squares - mean**2, 0) / (n - 1)
+        np.divide(mean, np.sqrt(variance), out=row, where=variance > 1e-24, casting="same_kind")
+    return found
+
+
+def _summed(tests: Sequence[xr.Dataset], tested: np.ndarray) -> np.ndarray:
+    """The sum of subjects' z (1 + n_permutations, n_targets), first of the data, in units of its null."""
+    statistic = np.sum([one["score_z"].values[tested].astype(np.float32) for one in tests], axis=0)
+    null = np.zeros((tests[0].sizes["permutation"], int(tested.sum())), np.float32)
+    for one in tests:
+        null += one["null_z"].values[:, tested]
+    return standardised(statistic, null)
+
+
+def _signs(n: int, permutations: int, rng: np.random.Generator) -> np.ndarray:
+    """Patterns (n_patterns, n) of signs, first all of them plus: all there are, or a random draw."""
+    if 2**n <= permutations:
+        return np.array(list(product([1, -1], repeat=n)), float)
+    return np.concatenate([np.ones((1, n)), rng.choice([-1.0, 1.0], (permutations, n))])
 
 
 def sign_flip(
@@ -180,11 +228,7 @@ def sign_flip(
     p, p_max : arrays (n_targets,)
         Uncorrected, and family-wise by the maximum over targets.
     """
-    n = len(values)
-    if 2**n <= permutations:
-        signs = np.array(list(product([1, -1], repeat=n)), float)
-    else:
-        signs = np.concatenate([np.ones((1, n)), rng.choice([-1.0, 1.0], (permutations, n))])
+    n, signs = len(values), _signs(len(values), permutations, rng)
     observed = values.mean(axis=0)
     count, highest = np.zeros(values.shape[1]), np.empty(len(signs))
     for place, pattern in enumerate(signs):

@@ -13,25 +13,40 @@ when i is held out and as y_j' H_ji y_i when j is. Without signal the two are al
 (H_ji ≈ H_ij'), so that the mean over folds has up to twice the variance that independent folds would
 have, whatever their number. Shifting each fold by itself loses this; the null is therefore widened
 by √2. Without it, one in seven targets of pure noise passes at p ≤ .05.
+
+Of EEG and MEG, neighbouring channels and latencies may be looked at together (see `clusters`). For that
+the null of every target is kept, in units of its own spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft
 import scipy.stats
 import xarray as xr
 
+from neuroalign.alignment.adjacency import Adjacency, adjacency
+from neuroalign.alignment.clusters import Neighbours, corrected
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.design.trials import are_trials
 from neuroalign.metrics import residual
-from neuroalign.settings.statistics import Inference
+from neuroalign.settings.statistics import CLUSTERED, Inference
 
 BLOCK = 1024
 """Targets tested at once; bounds the memory of the null distributions."""
+
+DECISIVE = {"fdr": "q", "max": "p_max", "cluster": "p_cluster", "tfce": "p_tfce"}
+"""Correction → the p-value that decides whether a target is significant."""
+
+NOT_OF_TESTS = {"cluster_level", "bootstraps"}
+"""Settings of inference that no test, or only one by clusters, depends on."""
+
+TESTED = ("p", "q", "p_max", "p_cluster", "cluster", "cluster_mass", "p_tfce", "tfce", "significant")
+"""What there may be of a test, per target."""
 
 SHARED_PAIRS = np.sqrt(2)
 """How much wider the mean over folds spreads than that of independent folds; see above."""
@@ -77,8 +92,16 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     -------
     Dataset
         `r_unique`, `p` (one-sided), `q` (Benjamini-Hochberg over valid targets), `p_max` (maximum
-        statistic over targets, family-wise), `significant` by the correction chosen.
+        statistic over targets, family-wise), `significant` by the correction chosen. Where that looks at
+        neighbours, also what `clusters.corrected` gives, and for the test of a group `score_z` (target) and
+        `null_z` (permutation, target).
+
+    Raises
+    ------
+    DataError
+        The correction looks at neighbours, and the targets are no channels.
     """
+    near = adjacency(responses) if settings.correction in CLUSTERED else None
     valid = responses["valid"].values
     rng = np.random.default_rng(seed)
     if are_trials(responses):
@@ -91,12 +114,15 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     p = np.full(len(valid), np.nan)
     highest = np.full(settings.permutations, -np.inf)
     columns = np.flatnonzero(valid)
+    kept = None if near is None else np.empty((1 + settings.permutations, len(columns)), np.float16)
     for start in range(0, len(columns), BLOCK):
         block = columns[start : start + BLOCK]
         statistic, null = _null(predictions, responses, block, segments, moves)
         observed[block] = statistic
         p[block] = (1 + (null >= statistic - 1e-12).sum(axis=0)) / (1 + settings.permutations)
         np.maximum(highest, null.max(axis=1), out=highest)
+        if kept is not None:
+            kept[:, start : start + BLOCK] = standardised(statistic, null)
     p_max = np.full(len(valid), np.nan)
     highest.sort()
     above = settings.permutations - np.searchsorted(highest, observed[columns] - 1e-12)
@@ -105,20 +131,77 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     if len(columns):
         q[columns] = scipy.stats.false_discovery_control(p[columns])
     data = {"r_unique": observed, "p": p, "q": q, "p_max": p_max}
+    more, notes = ({}, {}) if kept is None or near is None else _by_neighbours(kept, near, valid, settings)
+    data |= {name: more[name][1] for name in more if name in DECISIVE.values()}
     return xr.Dataset(
         {name: ("target", values.astype(np.float32)) for name, values in data.items()}
-        | {"significant": ("target", significant(q, p_max, settings))},
+        | more
+        | {"significant": ("target", significant(data, settings))},
         target_coordinates(responses),
         place_attributes(responses)
-        | {f"inference_{key}": value for key, value in settings.model_dump().items()}
+        | {f"inference_{key}": value for key, value in settings.model_dump(exclude=NOT_OF_TESTS).items()}
+        | notes
         | ({"inference_method": "item"} if are_trials(responses) else {}),
     )
 
 
-def significant(q: np.ndarray, p_max: np.ndarray, settings: Inference) -> np.ndarray:
-    """Which targets (n_targets,) pass the correction chosen; one that was not tested (NaN) never does."""
-    decisive = q if settings.correction == "fdr" else p_max
-    return np.nan_to_num(decisive, nan=1.0) <= settings.level
+def _by_neighbours(
+    kept: np.ndarray, near: Adjacency, valid: np.ndarray, settings: Inference
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What neighbours tell together, from the z of data and permutations; and what to note of it."""
+    threshold = float(scipy.stats.norm.isf(settings.cluster_level))
+    made = corrected(kept[0], kept[1:], Neighbours.of(near.matrix), settings.correction, threshold)
+    found = among_targets(made, valid)
+    found["score_z"] = ("target", _full(kept[:1], valid)[0])
+    found["null_z"] = (("permutation", "target"), _full(kept[1:], valid))
+    return found, {"inference_cluster_level": settings.cluster_level, "inference_notes": list(near.notes)}
+
+
+def standardised(statistic: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Statistics (n_targets,) and their null (n_permutations, n_targets), in units of their spread.
+
+    Data and permutations are treated alike, or else chance in the spread of few permutations would make the
+    data stand out more often than it should.
+
+    Returns
+    -------
+    array (1 + n_permutations, n_targets)
+        First the statistic, then the null; 0 where there is no spread. In half precision.
+    """
+    both = np.concatenate([statistic[None], null])
+    spread = both.std(axis=0, dtype=float)
+    unit = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-12)
+    return ((both - both.mean(axis=0, dtype=float)) * unit).astype(np.float16)
+
+
+def among_targets(values: Mapping[str, np.ndarray], tested: np.ndarray) -> dict[str, Any]:
+    """Values of tested targets among all; the others are NaN, or 0 where whole numbers count something."""
+    found: dict[str, Any] = {}
+    for name, of_tested in values.items():
+        whole = of_tested.dtype.kind == "i"
+        full = np.zeros(len(tested), np.int16) if whole else np.full(len(tested), np.nan, np.float32)
+        full[tested] = of_tested
+        found[name] = ("target", full)
+    return found
+
+
+def _full(rows: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Rows (n, n_valid) among all targets, NaN where they were not tested."""
+    full = np.full((len(rows), len(valid)), np.nan, rows.dtype)
+    full[:, valid] = rows
+    return full
+
+
+def significant(found: Mapping[str, np.ndarray], settings: Inference) -> np.ndarray:
+    """Which targets (n_targets,) pass the correction chosen; one that was not tested (NaN) never does.
+
+    Parameters
+    ----------
+    found : mapping of name to array (n_targets,)
+        Has the p-value that is `DECISIVE`.
+    settings : Inference
+    """
+    return np.nan_to_num(found[DECISIVE[settings.correction]], nan=1.0) <= settings.level
 
 
 def _items(fold: np.ndarray, contents: np.ndarray, rng: np.random.Generator) -> list[list[Segment]]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neuroalign.alignment.courses import COURSES
+from neuroalign.alignment.inference import TESTED
 from neuroalign.arrays import place_attributes, target_coordinates
 
 BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag", "place_x", "place_y")
@@ -66,11 +68,13 @@ def summarise(
     }
     relevant = valid
     if inference is not None:
-        for name in ("p", "q", "p_max", "significant"):
+        for name in (name for name in TESTED if name in inference):
             data[name] = ("target", inference[name].values)
         attributes |= {
             str(key): value for key, value in inference.attrs.items() if str(key).startswith("inference_")
         }
+        if len(notes := np.atleast_1d(attributes.pop("inference_notes", []))):
+            attributes["warnings"] = [*map(str, np.atleast_1d(attributes["warnings"])), *map(str, notes)]
         relevant = inference["significant"].values
     data |= attended({name: averaged[name].values for name in ATTENDED if name in averaged}, scores)
     coordinates: dict[str, Any] = {name: scores[name] for name in BESIDE if name in scores.coords}
@@ -83,7 +87,7 @@ def summarise(
 
 def _over_folds(scores: xr.Dataset) -> xr.Dataset:
     """Means over folds; what has no folds stays as it is."""
-    kept = scores.drop_vars([name for name in ("alpha", "chosen_layer") if name in scores])
+    kept = scores.drop_vars([name for name in ("alpha", "chosen_layer", *COURSES) if name in scores])
     folded = [name for name, variable in kept.data_vars.items() if "fold" in variable.dims]
     return kept.assign(kept[folded].mean("fold", skipna=True, keep_attrs=False))
 

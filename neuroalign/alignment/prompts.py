@@ -114,7 +114,7 @@ def compare_prompts(
         data |= dict.fromkeys(("shared", "r2", "nuisance_r2"), empty)
     preferred = np.where(valid, np.nan_to_num(data.pop("preferred"), nan=-1), -1).astype(np.int16)
     variables: dict[str, Any] = {name: (_dims(values), values) for name, values in data.items()}
-    variables |= {str(name): ("target", tested[name].values) for name in tested.data_vars}
+    variables |= {str(name): (tested[name].dims, tested[name].values) for name in tested.data_vars}
     first = several[0].scores
     attributes = place_attributes(responses) | {
         **{key: value for key, value in tested.attrs.items() if str(key).startswith("inference_")},
@@ -212,7 +212,7 @@ def combine_prompts(subjects: Sequence[xr.Dataset], settings: Inference, seed: i
     data["preferred"] = ("target", preferred)
     data["stability"] = ("target", np.where(there, agreed, np.nan).astype(np.float32))
     unique, p = (np.stack([one[name].values for one in used]).astype(float) for name in ("r_unique", "p"))
-    tested, method = over_subjects(unique, p, settings, seed)
+    tested, method = over_subjects(unique, p, settings, seed, used)
     kept = {key: first.attrs[key] for key in first.attrs if key.startswith(("network", "inference_"))}
     attributes = place_attributes(first) | kept
     attributes |= {

@@ -148,7 +148,12 @@ def _significance_sentence(evidence: Evidence, rows: pd.DataFrame, network: str,
     summary = evidence.summaries[evidence.subjects(network, encoder)[0], network, encoder]
     level = float(summary.attrs.get("inference_level", np.nan))
     correction = str(summary.attrs.get("inference_correction", ""))
-    rule = {"fdr": "false discovery rate", "max": "family-wise error rate"}.get(correction, correction)
+    rule = {
+        "fdr": "false discovery rate",
+        "max": "family-wise error rate",
+        "cluster": "family-wise error rate of clusters",
+        "tfce": "family-wise error rate after threshold-free enhancement",
+    }.get(correction, correction)
     group_test = {"stouffer": "Stouffer's method", "sign-flip": "sign-flipping"}
     shares = rows["share_significant"].dropna().to_numpy(float)
     text = f"Significant targets ({rule} {level:g}): {percent(shares.mean())} on average"

@@ -63,6 +63,8 @@ REFERENCES = {
     "visual areas. Frontiers in Computational Neuroscience 9:135. doi:10.3389/fncom.2015.00135",
     "Li 2006": "Li, P., Hastie, T. J. & Church, K. W. (2006). Very sparse random projections. "
     "Proceedings of the 12th ACM SIGKDD Conference, 287–296. doi:10.1145/1150402.1150436",
+    "Maris & Oostenveld 2007": "Maris, E. & Oostenveld, R. (2007). Nonparametric statistical testing of EEG- "
+    "and MEG-data. Journal of Neuroscience Methods 164:177–190. doi:10.1016/j.jneumeth.2007.03.024",
     "Nichols & Holmes 2002": "Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for "
     "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
     "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "
@@ -76,6 +78,9 @@ REFERENCES = {
     "for electroencephalography. Scientific Data 6:103. doi:10.1038/s41597-019-0104-8",
     "Sahani & Linden 2003": "Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? "
     "Advances in Neural Information Processing Systems 15:125–132.",
+    "Smith & Nichols 2009": "Smith, S. M. & Nichols, T. E. (2009). Threshold-free cluster enhancement: "
+    "addressing problems of smoothing, threshold dependence and localisation in cluster inference. "
+    "NeuroImage 44:83–98. doi:10.1016/j.neuroimage.2008.03.061",
     "Wolf 2020": "Wolf, T. et al. (2020). Transformers: state-of-the-art natural language processing. "
     "EMNLP: System Demonstrations, 38–45. doi:10.18653/v1/2020.emnlp-demos.6",
 }
@@ -242,6 +247,8 @@ def _ceiling(evidence: Evidence) -> list[str]:
         "repeats": "from the agreement of repeated runs (Lage-Castellanos 2019)",
         "repeated trials (signal_power)": "from trials of the same stimulus, by analysis of variance (Sahani "
         "& Linden 2003)",
+        "repeated trials (split_half)": "from random halves of the trials of a stimulus, by Spearman and "
+        "Brown's formula",
         "repeated trials (nsd)": "from the variance of all trials less that among trials of one stimulus "
         "(Allen 2022)",
     }
@@ -270,6 +277,10 @@ def _inference(evidence: Evidence) -> list[str]:
         "fdr": f"a false discovery rate of {settings.level:g} (Benjamini & Hochberg 1995)",
         "max": f"a family-wise error rate of {settings.level:g} by the maximum statistic (Nichols & Holmes "
         "2002)",
+        "cluster": f"a family-wise error rate of {settings.level:g} by the mass of clusters of neighbouring "
+        f"channels and latencies with p ≤ {settings.cluster_level:g} (Maris & Oostenveld 2007)",
+        "tfce": f"a family-wise error rate of {settings.level:g} after threshold-free cluster enhancement "
+        "over neighbouring channels and latencies (Smith & Nichols 2009)",
     }[settings.correction]
     out = [
         "Targets were tested, one-sided, for a held-out partial correlation above chance, against "

@@ -47,7 +47,7 @@ def of_kind(dataset: xr.Dataset, kind: str) -> np.ndarray:
 
 
 def peak_latencies(course: np.ndarray, seconds: np.ndarray, count: int = HEADS) -> list[int]:
-    """Where a course is highest: local maxima above half of it first, then all above a quarter, some way apart.
+    """Where a course is highest, some way apart: local maxima above half of it, then what is above a quarter.
 
     Parameters
     ----------

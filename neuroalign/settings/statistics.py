@@ -8,6 +8,9 @@ from pydantic import Field
 
 from neuroalign.settings.section import Section
 
+CLUSTERED = ("cluster", "tfce")
+"""Corrections that look at neighbours, which only channels have."""
+
 
 class Ceiling(Section):
     """How well any model could do."""
@@ -15,8 +18,9 @@ class Ceiling(Section):
     method: Literal["auto", "subjects", "repeats", "none"] = Field(
         "auto", description="leave-one-subject-out, repeated runs, or whichever the data allow"
     )
-    repeats: Literal["signal_power", "nsd"] = Field(
-        "signal_power", description="how repeated trials give it: analysis of variance, or NSD's formula"
+    repeats: Literal["signal_power", "nsd", "split_half"] = Field(
+        "signal_power",
+        description="how repeated trials give it: analysis of variance, NSD's formula, or their halves",
     )
     bootstraps: int = Field(500, ge=50)
     block_s: float = Field(30.0, gt=0, description="seconds per bootstrap block")
@@ -32,6 +36,14 @@ class Inference(Section):
     permutations: int = Field(2000, ge=99)
     block_s: float = Field(20.0, gt=0, description="seconds per permuted block (block)")
     level: float = Field(0.05, gt=0, lt=0.5, description="error rate")
-    correction: Literal["fdr", "max"] = Field(
-        "fdr", description="what 'significant' means in maps: false discovery rate or family-wise"
+    correction: Literal["fdr", "max", "cluster", "tfce"] = Field(
+        "fdr",
+        description="what 'significant' means in maps: false discovery rate, or family-wise by the maximum, "
+        "by clusters of neighbouring channels and latencies, or by threshold-free enhancement of them",
+    )
+    cluster_level: float = Field(
+        0.01, gt=0, lt=0.5, description="one-sided p from which on targets form clusters (cluster)"
+    )
+    bootstraps: int = Field(
+        200, ge=50, description="draws of held-out items for time courses of EEG and MEG epochs"
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from neuroalign.arrays import build_responses
 from neuroalign.design.features import design_subject
@@ -140,3 +141,56 @@ def hear(seed: int = 0, subject: str = "01") -> Heard:
 def heard():
     """A function of a seed and a subject's label that gives a listener."""
     return hear
+
+
+def sensors(
+    data: np.ndarray, latencies: np.ndarray, contents: np.ndarray | None = None, subject: str = "01"
+) -> object:
+    """Responses (trial, channel, latency) of the first electrodes of a standard cap."""
+    import mne
+
+    montage = mne.channels.make_standard_montage("biosemi32")
+    names = montage.ch_names[: data.shape[1]]
+    info = mne.create_info(names, 100.0, "eeg").set_montage(montage)
+    places = {channel["ch_name"]: channel["loc"][:3] for channel in info["chs"]}
+    n = len(latencies)
+    targets = pd.DataFrame(
+        {
+            "name": [f"{name} {1000 * at:.0f} ms" for name in names for at in latencies],
+            "channel": np.repeat(names, n),
+            "channel_type": "eeg",
+            "latency": np.tile(latencies, len(names)),
+            **{axis: np.repeat([places[name][at] for name in names], n) for at, axis in enumerate("xyz")},
+        }
+    )
+    samples = pd.DataFrame({"run": "run-1", "time_s": np.arange(len(data), dtype=float)})
+    about = {"subject": subject, "task": "look", "kind": "sensors", "samples": "trials", "space": ""}
+    made = build_responses(data.reshape(len(data), -1), samples, targets, **about)
+    shown = np.arange(len(data)) if contents is None else contents
+    return made.assign_coords(content=("sample", shown))
+
+
+@pytest.fixture(scope="session")
+def epochs():
+    """A function that labels responses (trial, channel, latency) as epochs of EEG."""
+    return sensors
+
+
+@pytest.fixture(scope="session")
+def forecast():
+    """A function that labels held-out predictions (trial, target) of responses, in so many folds."""
+
+    def label(responses: object, prediction: np.ndarray, n_folds: int = 4) -> object:
+        target = {name: one for name, one in responses.coords.items() if one.dims == ("target",)}
+        fold = np.random.default_rng(1).permutation(len(prediction)) % n_folds
+        return xr.Dataset(
+            {
+                "prediction": (("sample", "target"), prediction.astype(np.float32)),
+                "nuisance": (("sample", "feature"), np.empty((len(prediction), 0))),
+                "fold": ("sample", fold[responses["content"].values].astype(np.int16)),
+            },
+            {"run": responses["run"], "time_s": responses["time_s"], **target},
+            responses.attrs,
+        )
+
+    return label

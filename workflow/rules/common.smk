@@ -75,6 +75,15 @@ def of_conditions(pattern):
     return files
 
 
+def tests_of_group(wildcards):
+    """Files with the nulls of all subjects, where the group is corrected by neighbours."""
+    if not stages.group_opens_tests(STUDY, wildcards.network):
+        return []
+    return expand(
+        at(layout.INFERENCE), subject=SUBJECTS, network=wildcards.network, encoder=wildcards.encoder
+    )
+
+
 def one_of(names):
     """A wildcard constraint: one of these names and nothing else."""
     return "|".join(names) or "(?!)"

@@ -1,6 +1,7 @@
 rule group:
     input:
         summaries=expand(at(layout.SUMMARY), subject=SUBJECTS, allow_missing=True),
+        tests=tests_of_group,
     output:
         group=at(layout.GROUP),
     log:

@@ -2,6 +2,7 @@ rule report:
     input:
         summaries=stages.summary_files(STUDY),
         prompts=stages.prompt_files(STUDY),
+        timing=stages.timing_files(STUDY),
         maps=at(layout.MAPS),
         simulated=SIMULATED,
     output:

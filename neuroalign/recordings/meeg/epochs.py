@@ -115,11 +115,11 @@ def cut(raw: mne.io.BaseRaw, onsets: np.ndarray, channels: list[str], settings: 
             verbose="error",
         )
     dropped = _reasons(log for log in epochs.drop_log if log)
-    dropped[OUTSIDE] += int((~inside).sum())
+    dropped = +(dropped + Counter({OUTSIDE: int((~inside).sum())}))
     if not len(epochs):
         raise DataError(_none_left(len(samples), dropped))
     shown = np.flatnonzero(inside)[epochs.selection]
-    return Cut(_data(epochs, channels, settings), shown, epochs.times, float(rate), +dropped)
+    return Cut(_data(epochs, channels, settings), shown, epochs.times, float(rate), dropped)
 
 
 def from_epochs(epochs: mne.BaseEpochs, n_stimuli: int, channels: list[str], settings: Sensors) -> Cut:

@@ -121,9 +121,9 @@ def _filter(raw: mne.io.BaseRaw, settings: Sensors) -> None:
             warnings.filterwarnings("error", message=".*filter_length.*")
             warnings.filterwarnings("error", message=".*distortion.*")
             if lines:
-                raw.notch_filter(lines, picks="all", verbose="error")
+                raw.notch_filter(lines, picks="all", verbose="warning")
             if low is not None or high is not None:
-                raw.filter(low, high, picks="all", verbose="error")
+                raw.filter(low, high, picks="all", verbose="warning")
     except RuntimeWarning:
         raise DataError(
             f"{raw.times[-1]:.1f} s are too short to be filtered from {low or 0:g} Hz on; raise the lower "
