@@ -1,8 +1,9 @@
 # make demo    install, run the demonstration, say where its report is
 # make demo-images   the same for images: config/examples/images.yaml
+# make demo-eeg      the same for EEG: config/examples/eeg.yaml
 # make test    install with the tools for development, run the tests
 # make lint    formatting, types, import contract, workflow
-# make clean   remove what these made (results/demo, results/images too)
+# make clean   remove what these made (results/demo, results/images, results/eeg too)
 #
 # PIP_ARGS reaches every pip install. On Linux without a GPU this saves some gigabytes:
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -16,11 +17,12 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 REPORT := $(CURDIR)/results/demo/report/index.html
 IMAGES_REPORT := $(CURDIR)/results/images/report/index.html
+EEG_REPORT := $(CURDIR)/results/eeg/report/index.html
 export PATH := $(BIN):$(PATH)
 INSTALLED := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-images test lint format schema clean help
+.PHONY: demo demo-images demo-eeg test lint format schema clean help
 
 demo: $(VENV)/demo.stamp
 	snakemake --cores $(CORES)
@@ -35,6 +37,13 @@ demo-images: $(VENV)/demo.stamp
 	@echo "The report of the demonstration with images:"
 	@echo "  $(IMAGES_REPORT)"
 	@echo "  file://$(IMAGES_REPORT)"
+
+demo-eeg: $(VENV)/demo.stamp
+	snakemake --cores $(CORES) --configfile config/examples/eeg.yaml
+	@echo
+	@echo "The report of the demonstration with EEG:"
+	@echo "  $(EEG_REPORT)"
+	@echo "  file://$(EEG_REPORT)"
 
 test: $(VENV)/dev.stamp
 	python -m pytest $(PYTEST_ARGS)
@@ -57,10 +66,10 @@ schema: $(VENV)/dev.stamp
 	neuroalign schema > workflow/schemas/config.schema.json
 
 clean:
-	rm -rf $(VENV) results/demo results/images build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) results/demo results/images results/eeg build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -10
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

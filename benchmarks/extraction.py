@@ -68,9 +68,13 @@ def bare(shown: Shown) -> None:
 
 
 def ours(shown: Shown) -> Any:
-    """Read everything, from prepared images or from words."""
+    """Read everything, from prepared images or from words; a batch is let go before the next."""
+    windows, result = shown.windows, None
     with _prepared(shown):
-        return shown.network.run(shown.windows)
+        for start in range(0, len(windows), BATCH):
+            result = None
+            result = shown.network.run(windows[start : start + BATCH])
+    return result
 
 
 def hooks(shown: Shown) -> Any:

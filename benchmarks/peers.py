@@ -209,6 +209,64 @@ def mne_ridge(problem: Problem, epochs: bool = True) -> Answer:
     return Answer(lambda fresh: model.predict(fresh[0]), [model.coef_], np.full(shape.targets, alpha))
 
 
+def mne_cross_validated(problem: Problem) -> Answer:
+    """MNE's TimeDelayingRidge, fitted and scored for every alpha and fold, then once more with the best ones.
+
+    Folds are epochs, and r is computed as for the others; alphas that no channel prefers are not fitted
+    again.
+    """
+    import mne
+    from mne.decoding import ReceptiveField, TimeDelayingRidge
+
+    mne.set_log_level("ERROR")
+    shape, parts = problem.shape, stretches(problem.shape)
+    span = {"tmin": 0, "tmax": shape.lags - 1, "sfreq": 1}
+    features, responses = (
+        np.stack([array[part] for part in parts], axis=1)
+        for array in (problem.features[0], problem.responses)
+    )
+
+    def fitted(alpha: float, epochs: np.ndarray) -> ReceptiveField:
+        model = ReceptiveField(**span, estimator=TimeDelayingRidge(**span, alpha=alpha))
+        return model.fit(features[:, epochs], responses[:, epochs])
+
+    scores = np.zeros((len(shape.alphas), shape.targets))
+    for row, alpha in zip(scores, shape.alphas, strict=True):
+        for fold in range(shape.folds):
+            model = fitted(alpha, np.delete(np.arange(shape.folds), fold))
+            row += _score("r", responses[:, fold], model.predict(features[:, [fold]])[:, 0]) / shape.folds
+    best = np.array(shape.alphas)[scores.argmax(axis=0)]
+    models = {alpha: fitted(alpha, np.arange(shape.folds)) for alpha in np.unique(best)}
+
+    def predict(fresh: list[np.ndarray]) -> np.ndarray:
+        found = np.empty((len(fresh[0]), shape.targets))
+        for alpha, model in models.items():
+            found[:, best == alpha] = model.predict(fresh[0])[:, best == alpha]
+        return found
+
+    return Answer(predict, [model.coef_ for model in models.values()], best, scores.max(axis=0))
+
+
+def sklearn_by_latency(problem: Problem) -> Answer:
+    """RidgeCV for one latency after the other, as MNE's SlidingEstimator goes through them.
+
+    It holds out one sample at a time, in closed form: the only way in which it has an alpha per target, and
+    its fastest. SlidingEstimator itself slides over features, not over responses.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    shape, channels = problem.shape, 63
+    models = []
+    for start in range(0, shape.targets, channels):
+        model = RidgeCV(alphas=shape.alphas, alpha_per_target=True)
+        models.append(model.fit(problem.features[0], problem.responses[:, start : start + channels]))
+    return Answer(
+        lambda fresh: np.hstack([model.predict(fresh[0]) for model in models]),
+        [model.coef_ for model in models],
+        np.hstack([model.alpha_ for model in models]),
+    )
+
+
 def _himalaya(backend: str) -> ModuleType:
     from himalaya.backend import set_backend
 

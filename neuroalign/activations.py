@@ -2,7 +2,7 @@
 
 The store grows in a folder beside its place, `NET.zarr.partial`, which a killed job leaves behind and
 the next one goes on with; it is moved into place when it is whole. Within a chunk equal windows are
-computed once; memory is bounded by one chunk of all layers.
+computed once; memory is bounded by one chunk of all layers, of single tokens by one batch.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from neuroalign.arrays import layer_group, save_json
 from neuroalign.networks.base import OpenNetwork
 from neuroalign.networks.families import open_network
+from neuroalign.networks.origins import origin_digest
 from neuroalign.settings.networks import Network
 
 ITEMS_PER_CHUNK = 512
@@ -64,7 +65,7 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
     """
     network = open_network(settings, seed)
     network.check_items(items)
-    attributes = _attributes(network, name, items)
+    attributes = {**_attributes(network, name, items), "files": origin_digest(settings)}
     store = _Partial(Path(path), attributes, network, len(items))
     shown = NOUNS.get(str(items["modality"].iloc[0]), str(items["modality"].iloc[0]))
     _log.info(
@@ -92,9 +93,20 @@ def _chunk(
     windows = network.windows(items, rows)
     digests = np.array([window.digest for window in windows], np.uint64)
     _, first, place = np.unique(digests, return_index=True, return_inverse=True)
+    # By where they come first, not by digest: where none comes twice, nothing has to be moved.
+    first, place = _in_order(first, place)
     layers = network.run([windows[index] for index in first], watch.advance)
     watch.repeated(len(windows) - len(first))
-    return digests, [layer[place] for layer in layers], sum(window.truncated for window in windows)
+    truncated = sum(window.truncated for window in windows)
+    if len(first) == len(windows) and (place == np.arange(len(windows))).all():
+        return digests, layers, truncated
+    return digests, [layer[place] for layer in layers], truncated
+
+
+def _in_order(first: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct windows by where they come first, and for every window which of them it is."""
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[place]
 
 
 class _Watch:
@@ -159,7 +171,9 @@ class _Partial:
         self.shapes = _stored(attributes["units"], attributes["tokens"], attributes["token_units"])
         self.places, self.dtype = network.places, np.dtype(attributes["dtype"])
         fitting = CHUNK_BYTES // (sum(map(math.prod, self.shapes.values())) * self.dtype.itemsize)
-        self.chunk = int(min(ITEMS_PER_CHUNK, max(fitting, 1), n_items))
+        # Of tokens one batch at a time is held: what the network answers, and what it takes to answer.
+        at_once = int(network.provenance.get("batch", n_items)) if network.places else n_items
+        self.chunk = int(min(ITEMS_PER_CHUNK, at_once, max(fitting, 1), n_items))
         self.fingerprint = _fingerprint({**attributes, "chunk": self.chunk})
         self.items_done = self.truncated = 0
         if self._left_behind():

@@ -305,6 +305,12 @@ class Study(Section):
             for condition, settings in network.conditions(name).items()
         }
 
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns of events that networks take as categories of the stimuli."""
+        asked = (network for network in self.networks.values() if getattr(network, "table", None) is None)
+        columns = (getattr(network, "column", None) for network in asked)
+        return tuple(dict.fromkeys(column for column in columns if column is not None))
+
     def origin(self, condition: str) -> str:
         """What the network that runs under this name is called in the config."""
         return next(name for name, network in self.networks.items() if condition in network.conditions(name))

@@ -10,8 +10,11 @@ from neuroalign import layout
 from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError, choices
 from neuroalign.settings.networks import Network
+from neuroalign.settings.responses import TABLED_KINDS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from neuroalign.networks.base import Layer
 
 T = TypeVar("T")
@@ -89,11 +92,33 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     if table is None:
         return []
     problems += recording_problems(study, table)
-    if problems:
+    listed = study.responses.kind in TABLED_KINDS
+    if problems and not listed:
         return []
+    whole = not problems
     stimuli = _attempt(problems, lambda: shown(study, table, quickly=True))
-    words = [] if stimuli is None else [f"stimuli: {len(stimuli[0])}, shown {len(stimuli[1])} times in all"]
-    return described(study, table) + words
+    if not whole:
+        return []
+    lines = [] if stimuli is None else [f"stimuli: {len(stimuli[0])}, shown {len(stimuli[1])} times in all"]
+    if stimuli is not None and listed and not study.responses.series_of_sensors:
+        lines += _shared(study, *stimuli)
+    return described(study, table) + lines
+
+
+def _shared(study: Study, items: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+    """Say how many stimuli all subjects have in common; nothing of a single subject."""
+    people = events["subject"].nunique()
+    if people < 2:
+        return []
+    seen_by = events.groupby("item")["subject"].nunique()
+    common = items.loc[items["item"].isin(seen_by.index[seen_by == people])]
+    line = f"shared: {len(common)} of {len(items)} stimuli, by all {people} subjects"
+    if study.responses.kind == "nsd":
+        from neuroalign.recordings.nsd import shared_addresses
+
+        meant = shared_addresses(study.dataset)
+        line += f" ({common['uri'].isin(meant).sum()} of the {len(meant)} that NSD shows to everybody)"
+    return [line]
 
 
 def _unseen(study: Study, known: dict[str, list[str]]) -> list[str]:

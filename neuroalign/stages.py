@@ -406,7 +406,7 @@ def prompted_networks(study: Study) -> list[str]:
 def prompts(study: Study, subject: str, network: str) -> None:
     """Compare the prompts of one network for one subject."""
     from neuroalign import arrays
-    from neuroalign.alignment.prompt_partition import BandSettings
+    from neuroalign.alignment.prompt_partition import BandSettings, KeptLayers
     from neuroalign.alignment.prompts import Condition, compare_prompts
 
     _known(network, prompted_networks(study), "network with several prompts")
@@ -421,6 +421,13 @@ def prompts(study: Study, subject: str, network: str) -> None:
         )
 
     under = study.compared_prompts()[network]
+    path = _path(study, layout.PROMPTS, subject=subject, network=network)
+    fits = [
+        _path(study, pattern, subject=subject, network=name, encoder=COMPARED)
+        for name in under.values()
+        for pattern in (layout.SCORES, layout.PREDICTIONS)
+    ]
+    sources = [source for name in under.values() for source in _fitted_from(study, [subject], name)]
     made = compare_prompts(
         *_samples(study, subject),
         {prompt: condition(name) for prompt, name in under.items()},
@@ -428,9 +435,10 @@ def prompts(study: Study, subject: str, network: str) -> None:
         study.inference,
         BandSettings(study.ridge.alphas.values(), study.banded_ridge.candidates, study.seed),
         _beside(study),
+        KeptLayers(path.with_suffix(".partial"), fingerprint(study, "prompts", [*sources, *fits])),
     )
     made.attrs.update(network=network, encoder=COMPARED)
-    arrays.save_arrays(made, _path(study, layout.PROMPTS, subject=subject, network=network))
+    arrays.save_arrays(made, path)
 
 
 def prompts_group(study: Study, network: str) -> None:

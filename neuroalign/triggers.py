@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from neuroalign.config import Study
 from neuroalign.networks.families import MODULES
+from neuroalign.networks.origins import files_digest, origin_digest
 from neuroalign.provenance import stage_digest
 from neuroalign.settings.networks import COMPUTING, Network
+from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.settings.section import Section
 
 
@@ -106,6 +110,15 @@ SIMULATES_WITH = {
 }
 """Kind of simulated study → what the stage `simulate` reads more where it makes that one."""
 
+EVENTS = tuple(f"{above}*_events.tsv" for above in ("", "sub-*/", "sub-*/*/", "sub-*/*/*/"))
+"""Where BIDS keeps events, relative to the dataset."""
+
+LISTED_IN = {
+    "nsd": ("nsddata_stimuli/stimuli/nsd/*", "nsddata/experiments/nsd/*"),
+    "algonauts": ("subj*/training_split/training_images/*",),
+}
+"""Kind of responses → where its stimuli and their order lie, relative to the dataset."""
+
 BY_LAYER = ("ridge", "banded_ridge")
 """Encoders that fit and score every layer by itself."""
 
@@ -136,9 +149,56 @@ def settings_digest(study: Study, stage: str, network: str | None = None, encode
     digest = study.digest(*parts)
     if stage == "simulate":
         return f"{digest}-{_hash(simulated_network(study))}"
+    if stage == "stimuli" and study.label_columns():
+        return f"{digest}-{','.join(study.label_columns())}"
     if network is None:
         return digest
     return f"{digest}-{_hash(study.all_networks()[network], exclude={'untrained'})}"
+
+
+def network_digest(study: Study, network: str | None = None) -> str:
+    """A short hash of the files that a network is made of: other weights at the same path have another.
+
+    Parameters
+    ----------
+    study : Study
+    network : str, optional
+        Name of a network or of an untrained twin; left out, the one that is simulated.
+
+    Returns
+    -------
+    str
+    """
+    return origin_digest(simulated_network(study) if network is None else study.all_networks()[network])
+
+
+def stimuli_digest(study: Study) -> str:
+    """A short hash of the state of the files that the stage ``stimuli`` finds by itself.
+
+    Those that a job of the study makes count as nothing, their job being what changes them.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    str
+    """
+    root, source, kind = Path(study.dataset.path), study.stimuli, study.responses.kind
+    if study.simulate is not None:
+        return ""
+    patterns = [*LISTED_IN.get(kind, ()), study.responses.items or ""]
+    if kind not in TABLED_KINDS:
+        patterns = list(EVENTS) if source.source == "events" else [source.path or ""]
+    whole = [f"{source.root}/**/*"] if kind in TABLED_KINDS or source.modality != "text" else []
+    found = {
+        path
+        for pattern in filter(None, [*patterns, *whole])
+        for path in root.glob(re.sub(r"\{.*?\}", "*", pattern))
+        if path.is_file()
+    }
+    return files_digest(found, root)
 
 
 def code_digest(

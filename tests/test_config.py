@@ -117,6 +117,17 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         ),
         (changed(simulate={"kind": "images"}), "put one of images first and set tokens: true"),
         (
+            changed(simulate={"kind": "eeg"}),
+            "the first network, 'tiny', is planted in the EEG of people who look at images, but its family "
+            "is 'text'",
+        ),
+        (
+            changed(simulate={"kind": "eeg", "images": 10, "repeats": 1, "runs": 6}),
+            "10 presentations are too few for 6 runs",
+        ),
+        (changed(simulate={"kind": "eeg", "sampling_hz": 10}), "simulate.sampling_hz is 10"),
+        (changed(simulate={"kind": "eeg", "shared": 3}), "unknown key 'simulate.shared'"),
+        (
             changed(simulate={}, networks={"lum": {"family": "handmade", "features": ["luminance"]}}),
             "the first network, 'lum', is planted in listeners of a story, but its family is 'handmade'",
         ),

@@ -139,11 +139,18 @@ def test_a_simulation_depends_on_its_own_kind_and_on_the_family_it_plants() -> N
     story, images = (triggers.SIMULATES_WITH[kind].modules for kind in ("story", "images"))
     assert "neuroalign.recordings.simulated.narration" in closure(story) - closure(images)
     assert "neuroalign.recordings.simulated.pictures" in closure(images) - closure(story)
+    eeg = triggers.SIMULATES_WITH["eeg"].modules
+    assert "neuroalign.recordings.simulated.ongoing" in closure(eeg) - closure(images)
     digests = {
         triggers.code_digest("simulate", family=family, kind=kind)
-        for family, kind in (("text", "story"), ("handmade", "images"), ("vision", "images"))
+        for family, kind in (
+            ("text", "story"),
+            ("handmade", "images"),
+            ("vision", "images"),
+            ("vision", "eeg"),
+        )
     }
-    assert len(digests) == 3
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize(

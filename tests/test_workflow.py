@@ -271,6 +271,41 @@ def test_a_key_reruns_only_what_reads_it(
         assert set(found) == rerun
 
 
+def test_other_files_behind_the_same_paths_are_extracted_again(tmp_path: Path) -> None:
+    """Other weights, another preprocessing, other stimuli: what was made of them runs again, no more."""
+    folder = prepare(tmp_path)
+    saved = folder / "saved"
+    saved.mkdir()
+    for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        (saved / name).write_text("{}")
+    shown = folder / "bids" / "stimuli" / "cat" / "01.png"
+    shown.parent.mkdir(parents=True)
+    shown.write_text("a cat")
+    study = copy.deepcopy(STUDY)
+    study["networks"] = {"eye": {"family": "vision", "source": "saved", "untrained": True}}
+    study["stimuli"] = {"modality": "image"}
+    study["responses"] = {"kind": "parcels", "samples": "trials"}
+    jobs(snakemake(folder, "--configfile", written(folder, study)))
+    assert jobs(snakemake(folder, "--configfile", written(folder, study))) == {}
+
+    (saved / "model.safetensors").write_text("[]")
+    found = dry_run(folder, study)
+    assert (found["activations"], found["fit"]) == (1, 2), "the untrained twin has no such weights"
+    assert {"stimuli", "responses", "fit_nuisance"}.isdisjoint(found)
+    assert jobs(snakemake(folder, "--configfile", written(folder, study)))["activations"] == 1
+    assert jobs(snakemake(folder, "--configfile", written(folder, study))) == {}
+
+    (saved / "preprocessor_config.json").write_text("[]")
+    assert dry_run(folder, study)["activations"] == 2
+    (saved / "preprocessor_config.json").write_text("{}")
+    assert dry_run(folder, study) == {}
+
+    shown.write_text("another cat")
+    found = dry_run(folder, study)
+    assert (found["stimuli"], found["activations"], found["fit"]) == (1, 2, 4)
+    assert "index" not in found
+
+
 def test_a_failure_shows_its_line_and_keeps_earlier_results(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     (folder / "broken").write_text("responses 02")

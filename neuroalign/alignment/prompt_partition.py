@@ -13,16 +13,19 @@ training data alone decide. No part is clipped: where features cost more than th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from tqdm import tqdm
 
 from neuroalign import metrics
 from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.ridge import fit_ridge
-from neuroalign.arrays import Activations
+from neuroalign.arrays import Activations, open_arrays, save_arrays
 from neuroalign.design.features import SubjectDesign, unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.banded import BandedRidgeEncoder
@@ -51,6 +54,42 @@ class BandSettings:
     seed: int
 
 
+@dataclass(frozen=True)
+class KeptLayers:
+    """Where finished layers are kept, so that a killed job goes on with the next one.
+
+    Attributes
+    ----------
+    folder : Path
+    fingerprint : str
+        What they were made from; layers of another fingerprint are made anew.
+    """
+
+    folder: Path
+    fingerprint: str
+
+    def read(self, layer: int) -> np.ndarray | None:
+        """R² (model, fold, target) of a layer, if it is kept and still good."""
+        path = self._path(layer)
+        if not path.is_file():
+            return None
+        kept = open_arrays(path)
+        good = kept.attrs.get("fingerprint") == self.fingerprint
+        return np.asarray(kept["r2"].values) if good else None
+
+    def write(self, layer: int, r2: np.ndarray) -> None:
+        """Keep R² (model, fold, target) of a layer."""
+        kept = xr.Dataset({"r2": (("model", "fold", "target"), r2)}, attrs={"fingerprint": self.fingerprint})
+        save_arrays(kept, self._path(layer))
+
+    def remove(self) -> None:
+        """Forget all layers."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, layer: int) -> Path:
+        return self.folder / f"layer-{layer:03d}.nc"
+
+
 def shared_layers(inner: np.ndarray) -> np.ndarray:
     """The layer (fold, target) with the best mean over prompts of inner scores (prompt, layer, fold, target).
 
@@ -67,6 +106,7 @@ def partition_prompts(
     activations: Sequence[Activations],
     layers: np.ndarray,
     settings: BandSettings,
+    kept: KeptLayers | None = None,
 ) -> dict[str, np.ndarray]:
     """Part held-out R² among the prompts of a network.
 
@@ -80,6 +120,8 @@ def partition_prompts(
     layers : int array (n_folds, n_targets)
         Of every target, in every fold.
     settings : BandSettings
+    kept : KeptLayers, optional
+        Targets of a layer that is kept are not fitted again.
 
     Returns
     -------
@@ -88,8 +130,12 @@ def partition_prompts(
     """
     names = [str(number) for number in range(len(activations))]
     models = ["all", *names, NUISANCE]
-    r2 = {model: np.full((len(folds), observed.shape[1]), np.nan) for model in models}
+    r2 = np.full((len(models), len(folds), observed.shape[1]), np.nan)
     for layer in tqdm(np.unique(layers), unit="layer", disable=None, desc="prompts"):
+        here = layers == layer
+        if kept is not None and (before := kept.read(int(layer))) is not None:
+            r2[:, here] = before[:, here]
+            continue
         features = [design.features(each.read(int(layer))) for each in activations]
         for number, fold in enumerate(folds):
             at = np.flatnonzero(layers[number] == layer)
@@ -98,10 +144,11 @@ def partition_prompts(
             bands = {name: unit_band(each, fold.train) for name, each in zip(names, features, strict=True)}
             if design.nuisance.shape[1]:
                 bands[NUISANCE] = unit_band(design.nuisance, fold.train)
-            for model in models:
-                kept = _kept(bands, model)
-                r2[model][number, at] = _held_out_r2(kept, observed[:, at], fold, settings)
-    return _parts({model: values.mean(axis=0) for model, values in r2.items()}, names)
+            for place, model in enumerate(models):
+                r2[place, number, at] = _held_out_r2(_kept(bands, model), observed[:, at], fold, settings)
+        if kept is not None:
+            kept.write(int(layer), np.where(here, r2, np.nan))
+    return _parts(dict(zip(models, r2.mean(axis=1), strict=True)), names)
 
 
 def _kept(bands: Bands, model: str) -> Bands:

@@ -20,7 +20,12 @@ import xarray as xr
 from neuroalign.alignment import inference
 from neuroalign.alignment.group import mean_of, over_subjects
 from neuroalign.alignment.held_out import held_out
-from neuroalign.alignment.prompt_partition import BandSettings, partition_prompts, shared_layers
+from neuroalign.alignment.prompt_partition import (
+    BandSettings,
+    KeptLayers,
+    partition_prompts,
+    shared_layers,
+)
 from neuroalign.alignment.scored import among_all
 from neuroalign.arrays import Activations, place_attributes, target_coordinates
 from neuroalign.design.features import design_subject
@@ -62,6 +67,7 @@ def compare_prompts(
     tests: Inference,
     bands: BandSettings,
     beside: Sequence[Activations] = (),
+    kept: KeptLayers | None = None,
 ) -> xr.Dataset:
     """Compare the prompts of a network for one subject.
 
@@ -77,6 +83,8 @@ def compare_prompts(
     bands : BandSettings
     beside : sequence of Activations
         Networks whose features are nuisance.
+    kept : KeptLayers, optional
+        Layers of a killed job, with which this one goes on; removed at the end.
 
     Returns
     -------
@@ -106,7 +114,7 @@ def compare_prompts(
         folds, _ = held_out(responses, events, several[0].activations, design, subject.lag)
         inner = np.stack([each.scores["cv_r"].values[..., valid] for each in several])
         observed, stores = responses["response"].values[:, valid], [each.activations for each in several]
-        parts = partition_prompts(observed, subject, folds, stores, shared_layers(inner), bands)
+        parts = partition_prompts(observed, subject, folds, stores, shared_layers(inner), bands, kept)
         data |= {name: among_all(values, valid) for name, values in parts.items()}
     else:
         empty = np.full(len(valid), np.nan, np.float32)
@@ -126,6 +134,8 @@ def compare_prompts(
         "text": ("prompt", np.array([each.text for each in several], object)),
         **target_coordinates(responses),
     }
+    if kept is not None:
+        kept.remove()
     return xr.Dataset(variables | {"preferred": ("target", preferred)}, coordinates, attributes)
 
 

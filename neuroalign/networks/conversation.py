@@ -42,14 +42,7 @@ class Processor:
 
     def __init__(self, saved: Saved, prompt: str) -> None:
         self.saved = saved
-        # The same code prepares the images whether or not torchvision is installed.
-        self.processor = saved.ask(
-            transformers.AutoProcessor.from_pretrained,
-            saved.located.folder,
-            backend="pil",
-            trust_remote_code=False,
-            local_files_only=True,
-        )
+        self.processor = _load(saved)
         if not hasattr(self.processor, "image_processor") or not hasattr(self.processor, "tokenizer"):
             raise NetworkError(
                 f"source '{saved.source}': no processor of images and text; save the model's processor "
@@ -91,6 +84,33 @@ class Processor:
                 "nor an image token, so where the image goes is not known; add chat_template.jinja"
             )
         return f"{mark}{prompt}"
+
+
+def _load(saved: Saved) -> Any:
+    """The processor of a network; images are prepared by the same code, with or without torchvision.
+
+    Networks that are shown film as well (Qwen2-VL, SmolVLM) have processors that transformers makes with
+    torchvision only.
+    """
+    local = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        return saved.ask(
+            transformers.AutoProcessor.from_pretrained, saved.located.folder, backend="pil", **local
+        )
+    except NetworkError as error:
+        if "video processor" not in str(error).lower():
+            raise
+    if not transformers.utils.is_torchvision_available():
+        raise NetworkError(
+            f"source '{saved.source}': its processor prepares film as well, for which transformers needs the "
+            "package torchvision, which is not installed; pip install torchvision, in the version that goes "
+            f"with torch {torch.__version__}"
+        ) from None
+    processor = saved.ask(transformers.AutoProcessor.from_pretrained, saved.located.folder, **local)
+    processor.image_processor = saved.ask(
+        transformers.AutoImageProcessor.from_pretrained, saved.located.folder, backend="pil", **local
+    )
+    return processor
 
 
 def alike(prepared: Sequence[Inputs]) -> list[list[int]]:

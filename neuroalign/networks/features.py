@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from neuroalign.errors import DataError, NetworkError, choices
+from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.feature_arrays import open_array
+from neuroalign.networks.named_items import NamedItems
 from neuroalign.networks.sampled_features import SampledFeatures
 from neuroalign.settings.features import Features
 
@@ -63,8 +63,7 @@ def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeat
 class OwnFeatures:
     """Rows of an array as activations; see `base.OpenNetwork` for what it offers.
 
-    A word is found by its text. An image is found by its address, or by the end of it: `cat/01.png` in the
-    table is the image `/data/bids/stimuli/cat/01.png`, and so is `01.png` where only one image is called so.
+    Rows are found by the stimuli's names, see `named_items.NamedItems`.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ class OwnFeatures:
     def __init__(self, settings: Features) -> None:
         assert settings.items is not None
         self.settings = settings
-        self.array, self.rows = _open(settings)
+        self.array, self.named = _open(settings)
         self.layers: tuple[str, ...] = (LAYER,)
         self.kept = kept_layers(settings.layers, self.layers)
         self.depth = (0.0,)
@@ -98,7 +97,7 @@ class OwnFeatures:
                 f"'{self.settings.named}' has a row for every file, but stimuli are steps of files; set "
                 "stimuli.step_s: whole, or leave this network out"
             )
-        found = self._find(items)
+        found = self.named.find(items)
         for start in range(0, len(rows := sorted(set(found))), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
             wrong = ~np.isfinite(self._read(some)).all(axis=1)
@@ -116,7 +115,7 @@ class OwnFeatures:
         for _, rows in pairs[pairs.duplicated("digest", keep=False)].groupby("digest")["row"]:
             values = self._read(sorted(rows))
             if (values != values[0]).any():
-                names = list(self.rows)
+                names = list(self.named.rows)
                 raise DataError(
                     f"'{self.settings.named}': '{names[min(rows)]}' and '{names[max(rows)]}' are the same "
                     "image but have different features; give them the same ones"
@@ -127,7 +126,7 @@ class OwnFeatures:
         picked = items.iloc[list(range(len(items)) if rows is None else rows)]
         return [
             RowWindow(digest=_digest(item), row=row)
-            for item, row in zip(picked.to_dict("records"), self._find(picked), strict=True)
+            for item, row in zip(picked.to_dict("records"), self.named.find(picked), strict=True)
         ]
 
     def run(
@@ -145,86 +144,23 @@ class OwnFeatures:
         with np.errstate(over="ignore"):  # what float16 cannot hold is refused as not finite
             return np.asarray(self.array[rows]).astype(self.settings.dtype)
 
-    def _find(self, items: pd.DataFrame) -> list[int]:
-        """Row of the array of every item."""
-        images = (items["modality"] != "text").to_numpy()
-        keys = np.where(images, items.get("uri", ""), items["text"])
-        found: dict[tuple[bool, str], tuple[str, int] | None] = {}
-        for place in zip(images.tolist(), keys.tolist(), strict=True):
-            if place not in found:
-                found[place] = self._match(*place)
-        missing = [key for (_, key), match in found.items() if match is None]
-        if missing:
-            raise DataError(
-                f"items '{self.settings.items}': no row for '{missing[0]}' ({len(missing)} of {len(found)} "
-                "stimuli have none); name every stimulus of the study in the column 'item'"
-            )
-        matches = {place: match for place, match in found.items() if match is not None}
-        self._refuse_shared(matches)
-        return [matches[place][1] for place in zip(images.tolist(), keys.tolist(), strict=True)]
 
-    def _match(self, is_image: bool, key: str) -> tuple[str, int] | None:
-        """The longest name in the table that is the stimulus, or the end of its address; and its row."""
-        parts = PurePosixPath(key).parts if is_image else ()
-        ends = ["/".join(parts[start:]) for start in range(1, len(parts))]
-        for name in (key, *ends):
-            if name in self.rows:
-                return name, self.rows[name]
-        return None
-
-    def _refuse_shared(self, matches: dict[tuple[bool, str], tuple[str, int]]) -> None:
-        owner: dict[str, str] = {}
-        for (_, key), (name, _) in matches.items():
-            if owner.setdefault(name, key) != key:
-                raise DataError(
-                    f"items '{self.settings.items}': '{name}' is the end of both '{owner[name]}' and "
-                    f"'{key}'; write more of the path"
-                )
-
-
-def _open(settings: Features) -> tuple[Any, dict[str, int]]:
-    """The array, and the row of every stimulus by its name."""
+def _open(settings: Features) -> tuple[Any, NamedItems]:
+    """The array, and the names of its rows."""
     assert settings.items is not None
-    array, rows = open_array(settings.path, settings.dataset), _read_names(settings.items)
-    if len(rows) != array.shape[0]:
+    array, named = open_array(settings.path, settings.dataset), NamedItems(settings.items)
+    if len(named.rows) != array.shape[0]:
         raise NetworkError(
-            f"items '{settings.items}' names {len(rows)} stimuli, but '{settings.named}' has "
+            f"items '{settings.items}' names {len(named.rows)} stimuli, but '{settings.named}' has "
             f"{array.shape[0]} rows; give one name for each row"
         )
-    return array, rows
+    return array, named
 
 
 def _digest(item: dict[Any, Any]) -> int:
     if item["modality"] != "text":
         return int(item["digest"], 16)
     return int.from_bytes(hashlib.sha256(str(item["text"]).encode()).digest()[:8], "little")
-
-
-def _read_names(path: str) -> dict[str, int]:
-    """Row of the array by the stimulus' name."""
-    try:
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            keep_default_na=False,
-            quoting=csv.QUOTE_NONE,
-            skip_blank_lines=False,
-            encoding="utf-8",
-        )
-    except FileNotFoundError:
-        raise NetworkError(
-            f"items: no file at '{path}'; give a TSV whose column 'item' names every row"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise NetworkError(f"items '{path}': not a table that can be read ({reason})") from None
-    if "item" not in table:
-        raise NetworkError(f"items '{path}': no column 'item': {choices('item', table.columns)}")
-    twice = table["item"][table["item"].duplicated()]
-    if len(twice):
-        raise NetworkError(f"items '{path}': '{twice.iloc[0]}' stands there twice; name each stimulus once")
-    return {name: row for row, name in enumerate(table["item"])}
 
 
 def _content(path: Path) -> str:

@@ -18,8 +18,12 @@ def layer_names(settings: Handmade) -> list[str]:
     Raises
     ------
     NetworkError
-        The model of surprisal cannot be found.
+        The model of surprisal, or the table of categories, cannot be found.
     """
+    if settings.column is not None:
+        from neuroalign.networks.handmade_labels import label_table
+
+        label_table(settings)
     if settings.model is not None:
         locate(settings.model, settings.revision, weights=False)
     return list(settings.features)
@@ -34,6 +38,10 @@ def open_network(settings: Handmade, seed: int = 0) -> OpenNetwork[Any]:
         A layer is not among the features, or the model of surprisal cannot be had.
     """
     kept_layers(settings.layers, settings.features)
+    if settings.column is not None:
+        from neuroalign.networks.handmade_labels import HandmadeLabels
+
+        return HandmadeLabels(settings)
     if settings.of_words:
         from neuroalign.networks.handmade_words import HandmadeWords
 

@@ -14,6 +14,7 @@ from neuroalign.errors import DataError
 from neuroalign.networks.base import Window, kept_layers, relative_depth
 from neuroalign.networks.handmade_items import check_modality
 from neuroalign.networks.image_features import relative_luminance
+from neuroalign.networks.motion_energy import Step, motion_energy, pyramid
 from neuroalign.networks.sound_features import RATE_HZ, envelope, mel
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.sound import check_sound, read_sound
@@ -52,15 +53,18 @@ class HandmadeClips:
         self.layers: tuple[str, ...] = settings.features
         self.depth = relative_depth(self.layers)
         self.kept = kept_layers(settings.layers, self.layers)
-        self.units = tuple(settings.bands if name == "mel" else 1 for name in self.layers)
+        self.units = tuple(_units(name, settings) for name in self.layers)
         self.places: tuple[np.ndarray, ...] = ()
         self.token_units: tuple[int, ...] = ()
         self.provenance: dict[str, Any] = {
             "source": settings.named,
             **({"bands": settings.bands} if "mel" in self.layers else {}),
             "dtype": settings.dtype,
-            "versions": {name: importlib.metadata.version(name) for name in ("av", "scipy")},
+            "versions": {name: importlib.metadata.version(name) for name in self._libraries()},
         }
+
+    def _libraries(self) -> tuple[str, ...]:
+        return ("av", "scipy", *(["pymoten"] if "motion_energy" in self.layers else []))
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if an item is not a step of a file, or the file is not there."""
@@ -89,18 +93,22 @@ class HandmadeClips:
         """
         found = [np.empty((len(windows), self.units[layer]), self.settings.dtype) for layer in self.kept]
         order = sorted(range(len(windows)), key=lambda row: (windows[row].uri, windows[row].start_s))
+        if self.settings.of == "video":
+            steps = [Step(each.uri, each.start_s, each.stop_s) for each in (windows[row] for row in order)]
+            for place, layer in enumerate(self.kept):
+                found[place][order] = FILM_FEATURES[self.layers[layer]](steps)
+            if advance is not None:
+                advance(len(windows))
+            return found
         for row in order:
-            for place, values in enumerate(self._features(windows[row])):
+            for place, values in enumerate(self._heard(windows[row])):
                 found[place][row] = values
             if advance is not None:
                 advance(1)
         return found
 
-    def _features(self, window: StepWindow) -> list[np.ndarray]:
-        """Features (unit,) of every kept layer."""
-        if self.settings.of == "video":
-            moved = motion(window.uri, window.start_s, window.stop_s)
-            return [moved for _ in self.kept]
+    def _heard(self, window: StepWindow) -> list[np.ndarray]:
+        """Features (unit,) of sound, of every kept layer."""
         wave = read_sound(window.uri, window.start_s, window.stop_s, RATE_HZ)
         if not len(wave):
             raise DataError(
@@ -111,12 +119,16 @@ class HandmadeClips:
         return [sets[self.layers[layer]]() for layer in self.kept]
 
 
-def motion(uri: str, start_s: float, stop_s: float) -> np.ndarray:
-    """Mean absolute change (1,) of relative luminance from picture to picture, `MOTION_HZ` of them a second.
+def motion(steps: Sequence[Step]) -> np.ndarray:
+    """Mean absolute change (step, 1) of relative luminance from picture to picture, `MOTION_HZ` a second.
 
     The last picture is half an interval before the end of the step, the first one half an interval before
     its beginning: what follows a step changes nothing.
     """
+    return np.array([[_moved(*step)] for step in steps])
+
+
+def _moved(uri: str, start_s: float, stop_s: float) -> float:
     count = max(round((stop_s - start_s) * MOTION_HZ), 1)
     times = stop_s - (np.arange(count, -1, -1) + 0.5) / MOTION_HZ
     total, before = 0.0, None
@@ -125,4 +137,14 @@ def motion(uri: str, start_s: float, stop_s: float) -> np.ndarray:
         if before is not None:
             total += float(np.abs(light - before).mean())
         before = light
-    return np.array([total / count])
+    return total / count
+
+
+def _units(name: str, settings: Handmade) -> int:
+    if name == "motion_energy":
+        return int(pyramid().nfilters)
+    return settings.bands if name == "mel" else 1
+
+
+FILM_FEATURES = {"motion": motion, "motion_energy": motion_energy}
+"""Feature sets of film: steps → features (step, unit)."""

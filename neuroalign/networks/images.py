@@ -130,26 +130,34 @@ class ImageNetwork:
             for row in order[done + 1 : done + max(batch // several, 1)]:
                 rows.append(row)
                 shown += self.pictures(windows[row])
-            parts = [self._answers(shown[start : start + batch]) for start in range(0, len(shown), batch)]
-            for place, values in enumerate(zip(*parts, strict=True)):
-                whole = np.concatenate(values)
-                of_window = whole.reshape(len(rows), several, *whole.shape[1:])
-                found[place][rows] = of_window.mean(axis=1, dtype=np.float32) if several > 1 else whole
+            if several == 1:
+                self._answer(shown, found, rows)
+            else:
+                self._average(shown, found, rows)
             done += len(rows)
             if advance is not None:
                 advance(len(rows))
         return found
 
-    def _answers(self, images: list[Any]) -> list[np.ndarray]:
-        """What every kept layer answers to some images, and then their tokens if they are kept."""
+    def _average(self, pictures: list[Any], found: list[np.ndarray], rows: list[int]) -> None:
+        """Fill in some rows with the mean over their pictures, which may be more than fit into a batch."""
+        answers = [np.empty((len(pictures), *values.shape[1:]), values.dtype) for values in found]
+        for start in range(0, len(pictures), self.settings.batch):
+            some = range(start, min(start + self.settings.batch, len(pictures)))
+            self._answer(pictures[some.start : some.stop], answers, list(some))
+        for values, whole in zip(found, answers, strict=True):
+            of_window = whole.reshape(len(rows), -1, *whole.shape[1:])
+            values[rows] = of_window.mean(axis=1, dtype=np.float32)
+
+    def _answer(self, images: list[Any], found: list[np.ndarray], rows: list[int]) -> None:
+        """Fill in some rows with what every kept layer answers, layer by layer: no copy of all is held."""
         pixels = self.model.prepare(images)
-        found: list[Any] = [None] * (len(self.kept) + len(self.places))
 
         def receive(place: int, answer: torch.Tensor) -> None:
             layout = self.model.layouts[self.kept[place]]
-            found[place] = self._stored(place, self._pooled(layout, answer))
+            found[place][rows] = self._stored(place, self._pooled(layout, answer))
             if self.places:
-                found[len(self.kept) + place] = self._stored(place, layout.patches(answer))
+                found[len(self.kept) + place][rows] = self._stored(place, layout.patches(answer))
 
         try:
             with torch.inference_mode():
@@ -159,7 +167,6 @@ class ImageNetwork:
             raise NetworkError(
                 f"{len(images)} images at once are too many for the device's memory; lower batch"
             ) from None
-        return found
 
     def _pooled(self, layout: Layout, answer: torch.Tensor) -> torch.Tensor:
         """One vector (image, unit) for each image."""
@@ -170,14 +177,14 @@ class ImageNetwork:
         return layout.patches(answer).float().mean(dim=1)
 
     def _stored(self, place: int, values: torch.Tensor) -> np.ndarray:
+        """Values in the precision that is kept, to be copied at once: modules may change them in place."""
         stored = values.to(getattr(torch, self.model.dtype))
         if not bool(torch.isfinite(stored).all()):
             raise NetworkError(
                 f"layer '{self.layers[self.kept[place]]}' gives values beyond {self.model.dtype}, or not "
                 "numbers; set dtype: float32, and if it is float32 check the weights"
             )
-        # A copy: a module may change its input in place later in the pass.
-        return np.array(stored.cpu().numpy())
+        return np.asarray(stored.cpu().numpy())
 
 
 def pooled_units(settings: Pooled, layout: Layout) -> int:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from neuroalign.errors import NetworkError
 
-_DESCRIPTION = ("*.json", "*.jinja", "*.txt", "*.model", "*.spm")
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+DESCRIPTION = ("*.json", "*.jinja", "*.txt", "*.model", "*.spm")
+"""Files that say what a model is and how it is shown things."""
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+"""Files of its weights."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Located:
 def locate(source: str, revision: str | None = None, weights: bool = True) -> Located:
     """Find a network's folder; a hub name is downloaded, or taken from the hub's cache.
 
+    A branch stays at the commit that this machine has of it, so that results do not change by themselves.
+
     Parameters
     ----------
     source : str
@@ -52,7 +57,7 @@ def locate(source: str, revision: str | None = None, weights: bool = True) -> Lo
         folder = _package_folder(source)
     elif (path := Path(source).expanduser()).is_dir():
         folder = path
-    elif source.startswith(("/", ".", "~")) or source.count("/") > 1:
+    elif not is_on_hub(source):
         raise NetworkError(f"source '{source}': no such folder; give a folder that holds config.json")
     else:
         folder = _hub_folder(source, revision, weights)
@@ -66,6 +71,24 @@ def locate(source: str, revision: str | None = None, weights: bool = True) -> Lo
             f"source '{source}': the folder holds no config.json; give the folder of a saved model"
         )
     return Located(folder, "")
+
+
+def is_on_hub(source: str) -> bool:
+    """Whether a source is a name on the hub: neither a folder, nor written like one, nor in a package."""
+    written = source.startswith(("package:", "/", ".", "~")) or source.count("/") > 1
+    return not written and not Path(source).is_dir()
+
+
+def cached_commit(source: str, revision: str | None = None) -> str | None:
+    """The commit that this machine has of a name on the hub; None where it has none."""
+    from huggingface_hub import constants, file_download
+
+    try:
+        folder = file_download.repo_folder_name(repo_id=source, repo_type="model")
+        reference = Path(constants.HF_HUB_CACHE, folder, "refs", revision or constants.DEFAULT_REVISION)
+        return reference.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):  # nothing was fetched, or the name cannot be one
+        return None
 
 
 def _package_folder(source: str) -> Path:
@@ -85,10 +108,11 @@ def _package_folder(source: str) -> Path:
 def _hub_folder(source: str, revision: str | None, weights: bool) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    patterns = [*_DESCRIPTION, *(_WEIGHTS if weights else ())]
+    patterns = [*DESCRIPTION, *(WEIGHTS if weights else ())]
+    known = cached_commit(source, revision) or revision
     local = "a local folder or package:FOLDER would do"
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(source, revision=known, allow_patterns=patterns))
     except errors.HFValidationError:
         raise NetworkError(f"source '{source}': neither a folder nor a valid hub name; {local}") from None
     except errors.RevisionNotFoundError:

@@ -120,6 +120,16 @@ def describe(settings: Responses, confounds: list[str]) -> str:
     return f"Within each run, {', '.join(steps[:-1])} and {steps[-1]}."
 
 
+def describe_sampling(settings: Responses) -> str:
+    """Say in a sentence that voxels were sampled at vertices; empty where they were not."""
+    if settings.mesh is None:
+        return ""
+    return (
+        f"Volumes were sampled at the vertices of {settings.mesh}, averaged from the white to the pial "
+        "surface within the brain mask (nilearn's vol_to_surf). "
+    )
+
+
 def _clean_block(data: np.ndarray, regressors: np.ndarray, standardize: bool) -> np.ndarray:
     finite = np.isfinite(data).all(axis=0)
     signals = np.where(finite, data, 0.0).astype(float)

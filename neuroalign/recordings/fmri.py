@@ -10,7 +10,7 @@ import xarray as xr
 
 from neuroalign import arrays, bids, layout
 from neuroalign.errors import DataError
-from neuroalign.recordings.cleaning import clean_run, describe, kept_volumes
+from neuroalign.recordings.cleaning import clean_run, describe, describe_sampling, kept_volumes
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.joining import finish, join_runs
@@ -88,13 +88,11 @@ def read_responses(
         times = recording.start_time_s + kept * tr
         samples.append(pd.DataFrame({"run": recording.run.label, "time_s": times}))
     place = {"subject": subject, "task": dataset.task, "kind": settings.kind, "space": recordings[0].space}
+    place |= source.attributes
     table = pd.concat(samples, ignore_index=True)
-    found = arrays.build_responses(
-        join_runs(data), table, source.targets, **place, tr=tr, **source.attributes
-    )
-    return finish(
-        found, np.concatenate(confounds), columns, describe(settings, names), settings.high_pass_hz or 0.0
-    )
+    found = arrays.build_responses(join_runs(data), table, source.targets, **place, tr=tr)
+    cleaning = f"{describe_sampling(settings)}{describe(settings, names)}"
+    return finish(found, np.concatenate(confounds), columns, cleaning, settings.high_pass_hz or 0.0)
 
 
 def average_responses(subjects: Sequence[xr.Dataset]) -> xr.Dataset:

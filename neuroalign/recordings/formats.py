@@ -112,6 +112,10 @@ def open_source(
         from neuroalign.recordings.surface import open_surfaces
 
         return open_surfaces(dataset, settings, recordings)
+    if settings.mesh is not None:
+        from neuroalign.recordings.sampled import open_sampled
+
+        return open_sampled(index, dataset, settings, recordings)
     from neuroalign.recordings.volume import open_volumes
 
     return open_volumes(index, dataset, settings, recordings)

@@ -230,11 +230,34 @@ def _sessions(dataset: Dataset, settings: Responses, subject: str) -> dict[str, 
     return {session: found[session] for session in sorted(kept, key=int)}
 
 
+def shared_images(dataset: Dataset) -> np.ndarray:
+    """Numbers, from 0, of the images that NSD shows to every subject; none where the design does not say.
+
+    Raises
+    ------
+    DataError
+        The experimental design is missing or damaged.
+    """
+    from scipy.io import loadmat
+
+    path = Path(dataset.path, _DESIGN)
+    with reading(path):
+        design = loadmat(path, variable_names=["sharedix"])
+        return np.asarray(design.get("sharedix", np.empty(0))).astype(int).ravel() - 1
+
+
+def shared_addresses(dataset: Dataset) -> list[str]:
+    """Addresses of the images that NSD shows to every subject."""
+    stimuli = Path(dataset.path, _STIMULI)
+    return [in_stack(stimuli, "imgBrick", int(number)) for number in shared_images(dataset)]
+
+
 def _image_numbers(dataset: Dataset, subject: str) -> np.ndarray:
     """The image of every trial of a subject, by its number in the stack, from 0."""
     from scipy.io import loadmat
 
     path = Path(dataset.path, _DESIGN)
+    shared = shared_images(dataset)
     with reading(path):
         design = loadmat(path, variable_names=["masterordering", "subjectim"])
         # 1-based: trials point to the images of a subject, and these to the 73,000 images of all.
@@ -243,7 +266,14 @@ def _image_numbers(dataset: Dataset, subject: str) -> np.ndarray:
             raise DataError(
                 f"sub-{subject}: NSD has subjects 01 to {len(images):02d}; correct dataset.subjects"
             )
-        return images[int(subject) - 1, order - 1] - 1
+        own = images[int(subject) - 1] - 1
+    lacking = np.setdiff1d(shared, own)
+    if len(lacking):
+        raise DataError(
+            f"{path}: sharedix names {len(shared)} images for all subjects, but subjectim lacks "
+            f"{len(lacking)} of them for sub-{subject}; download it again"
+        )
+    return own[order - 1]
 
 
 def _volume_of(dataset: Dataset, subject: str, space: str, name: str) -> Path:

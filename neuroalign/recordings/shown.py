@@ -42,8 +42,10 @@ def shown(study: Study, index: pd.DataFrame, quickly: bool = False) -> tuple[pd.
         )
         return sampled_stimuli(trials_of_all(study), task, rate, shared=not own)
     if responses.kind in TABLED_KINDS:
-        return listed_stimuli(trials_of_all(study), task, check_image if quickly else content_digest)
+        look_at = check_image if quickly else content_digest
+        return listed_stimuli(trials_of_all(study), task, look_at, study.label_columns())
     look = None
     if quickly:
         look = check_recorded if study.stimuli.has_steps else check_image
-    return read_stimuli(index, study.dataset, study.stimuli, study.subjects(), look)
+    people = study.subjects()
+    return read_stimuli(index, study.dataset, study.stimuli, people, look, study.label_columns())

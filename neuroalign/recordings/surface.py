@@ -44,8 +44,6 @@ def open_surfaces(dataset: Dataset, settings: Responses, recordings: Sequence[Re
         raise ConfigError(
             "responses.mask does not go with kind surface: constant vertices are left out; remove it"
         )
-    if settings.regions is not None and "{hemi}" not in settings.regions:
-        raise ConfigError(f"responses.regions is '{settings.regions}': put {{hemi}} where files have L or R")
     problems: list[str] = []
     counts: list[int] = []
     for side in range(len(HEMISPHERES)):
@@ -54,14 +52,50 @@ def open_surfaces(dataset: Dataset, settings: Responses, recordings: Sequence[Re
         left, right = recording.n_volumes
         if left != right and np.isfinite([left, right]).all():
             problems.append(_unequal(recording, left, right))
-    frames, regions = [], []
+    try:
+        targets = vertex_targets(dataset, settings, counts, recordings[0].run.subject)
+    except DataError as error:
+        problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+    return Source(targets, {"vertices": counts}, _read)
+
+
+def vertex_targets(
+    dataset: Dataset, settings: Responses, counts: Sequence[int], subject: str
+) -> pd.DataFrame:
+    """List the vertices of both hemispheres, the left one's first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    settings : Responses
+        `regions` names a label file for each hemisphere.
+    counts : sequence of int
+        Vertices of each hemisphere.
+    subject : str
+
+    Returns
+    -------
+    DataFrame
+        Columns `hemi`, `vertex` and, with `responses.regions`, `roi`.
+
+    Raises
+    ------
+    DataError
+        A label file is missing, damaged or that of another mesh; one line for each.
+    ConfigError
+        `responses.regions` lacks `{hemi}`.
+    """
+    if settings.regions is not None and "{hemi}" not in settings.regions:
+        raise ConfigError(f"responses.regions is '{settings.regions}': put {{hemi}} where files have L or R")
+    frames, regions, problems = [], [], list[str]()
     for hemi, count in zip(HEMISPHERES, counts, strict=True):
         frames.append(pd.DataFrame({"hemi": hemi, "vertex": np.arange(count)}))
         if settings.regions is not None:
-            name = settings.regions.replace("{hemi}", hemi).replace("{subject}", recordings[0].run.subject)
-            path = Path(dataset.path, name)
+            name = settings.regions.replace("{hemi}", hemi).replace("{subject}", subject)
             try:
-                regions.append(_read_regions(path, count))
+                regions.append(_read_regions(Path(dataset.path, name), count))
             except DataError as error:
                 problems.append(str(error))
     if problems:
@@ -69,7 +103,7 @@ def open_surfaces(dataset: Dataset, settings: Responses, recordings: Sequence[Re
     targets = pd.concat(frames, ignore_index=True)
     if regions:
         targets["roi"] = np.concatenate(regions)
-    return Source(targets, {"vertices": counts}, _read)
+    return targets
 
 
 def _unequal(recording: Recording, left: float, right: float) -> str:

@@ -16,6 +16,7 @@ from neuroalign.recordings.patterns import find_by_pattern, pattern_path
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import Responses
 from neuroalign.stimuli.events import read_tsv
+from neuroalign.stimuli.labels import picked
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TrialBlock:
     rows : array of int
         Which of its trials are of this run.
     items : DataFrame
-        What was shown, in their order: column `uri` or `text`.
+        What was shown, in their order: column `uri` or `text`, and all others as labels.
     n_listed : int
         Trials of the whole file, by the table.
     """
@@ -80,11 +81,11 @@ def find_blocks(dataset: Dataset, settings: Responses, subject: str) -> list[Tri
 
 
 def trials_of(blocks: Sequence[TrialBlock]) -> pd.DataFrame:
-    """List all trials: columns `run` (label), `trial` (number within the run) and `uri` or `text`."""
+    """List all trials: columns `run` (label), `trial` (number within the run), `uri` or `text`, labels."""
     tables = [
         block.items.reset_index(drop=True)
         .assign(run=block.run.label, trial=np.arange(len(block.rows)))
-        .loc[:, ["run", "trial", block.items.columns[0]]]
+        .loc[:, ["run", "trial", *block.items.columns]]
         for block in blocks
     ]
     return pd.concat(tables, ignore_index=True)
@@ -127,7 +128,7 @@ def trial_recording(run: bids.Run, paths: tuple[Path, ...], n_trials: int, space
 
 
 def _shown(path: Path, table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """The column of a table that says what was shown, images by their address."""
+    """What was shown, images by their address, and the other columns of the table as labels of it."""
     named = [name for name in ("item", "text") if name in table]
     if len(named) != 1:
         raise DataError(
@@ -141,6 +142,7 @@ def _shown(path: Path, table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
             f"{path}: line {empty[0] + 2}: no {named[0]}; say of every trial what was shown, "
             "or leave its response out"
         )
+    labels = picked(table, [name for name in table.columns if name not in (*named, "run")], path)
     if named[0] == "text":
-        return column.to_frame("text")
-    return column.map(lambda name: str(Path(dataset.path, name))).to_frame("uri")
+        return column.to_frame("text").join(labels)
+    return column.map(lambda name: str(Path(dataset.path, name))).to_frame("uri").join(labels)

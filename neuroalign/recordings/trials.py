@@ -10,6 +10,7 @@ import xarray as xr
 
 from neuroalign import arrays
 from neuroalign.errors import DataError
+from neuroalign.recordings.cleaning import describe_sampling
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.joining import finish, join_runs
 from neuroalign.settings.dataset import Dataset
@@ -63,7 +64,7 @@ def read_trials(
         if settings.standardize
         else "Responses to trials were taken as they are."
     )
-    cleaning = f"{made} {scaled}".strip()
+    cleaning = f"{describe_sampling(settings)}{made} {scaled}".strip()
     return finish(found, np.zeros((found.sizes["sample"], 0)), [], cleaning, 0.0)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -51,33 +53,68 @@ def open_volumes(
     DataError
         Images cannot be read, do not share a grid, or the mask is empty; one line for each.
     """
+    grid = open_grid(index, dataset, settings, recordings, settings.regions)
+    targets = voxels_within(grid.inside, grid.affine)
+    for path, image in grid.regions:
+        targets["roi"] = region_names(path, values_of(path, image)[grid.inside])
+
+    def read(recording: Recording) -> np.ndarray:
+        with reading(recording.paths[0]):
+            image = nib.load(recording.paths[0])
+            data = image.get_fdata(dtype=np.float32, caching="unchanged")
+            return np.ascontiguousarray(data[grid.inside].T)
+
+    return Source(targets, {"affine": grid.affine.ravel().tolist(), "shape": list(grid.inside.shape)}, read)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Voxels that all images of a subject share.
+
+    Attributes
+    ----------
+    inside : bool array (i, j, k)
+        The mask.
+    affine : array (4, 4)
+        From voxels to mm.
+    regions : list of (path, image)
+    """
+
+    inside: np.ndarray
+    affine: np.ndarray
+    regions: list[tuple[Path, Any]]
+
+
+def open_grid(
+    index: pd.DataFrame,
+    dataset: Dataset,
+    settings: Responses,
+    recordings: Sequence[Recording],
+    regions: str | None = None,
+) -> Grid:
+    """Open all images of a subject, headers only, and the mask that is theirs; see `open_volumes`.
+
+    Raises
+    ------
+    DataError
+        Images cannot be read, do not share a grid, or the mask is empty; one line for each.
+    """
     problems: list[str] = []
     images = open_images([recording.paths[0] for recording in recordings], problems)
     if settings.mask is not None:
         masks = open_images([_of_subject(dataset, settings.mask, recordings)], problems)
     else:
         masks = open_images(_masks_of_runs(index, dataset, recordings, problems), problems)
-    regions = []
-    if settings.regions is not None:
-        regions = open_images([_of_subject(dataset, settings.regions, recordings)], problems)
-    must_share_grid([*masks, *regions, *images], problems)
+    labels = []
+    if regions is not None:
+        labels = open_images([_of_subject(dataset, regions, recordings)], problems)
+    must_share_grid([*masks, *labels, *images], problems)
     if problems:
         raise DataError("\n".join(problems))
     inside = np.all([values_of(path, image) > 0 for path, image in masks], axis=0)
     if not inside.any():
         raise DataError(f"{masks[0][0]}: no voxel is inside the mask of every run; set responses.mask")
-    shape, affine = grid_of(masks[0][1])
-    targets = voxels_within(inside, affine)
-    for path, image in regions:
-        targets["roi"] = region_names(path, values_of(path, image)[inside])
-
-    def read(recording: Recording) -> np.ndarray:
-        with reading(recording.paths[0]):
-            image = nib.load(recording.paths[0])
-            data = image.get_fdata(dtype=np.float32, caching="unchanged")
-            return np.ascontiguousarray(data[inside].T)
-
-    return Source(targets, {"affine": affine.ravel().tolist(), "shape": list(shape)}, read)
+    return Grid(inside, grid_of(masks[0][1])[1], labels)
 
 
 def region_names(path: Path, labels: np.ndarray) -> np.ndarray:

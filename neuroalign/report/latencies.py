@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from neuroalign.report.evidence import mean
 
 COLUMNS = (
-    *("whose", "layer", "planted_s", "recovered_s", "planted_channels", "recovered_channel"),
+    *("whose", "layer_name", "planted_s", "recovered_s", "planted_channels", "recovered_channel"),
     *("distance_cm", "r_topography"),
 )
 
@@ -43,7 +43,7 @@ def layer_latencies(truth: xr.Dataset, summary: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each layer: `layer`, `depth`, `planted_s`, `recovered_s`, `planted_channels`,
+        A row for each layer: `layer_name`, `depth`, `planted_s`, `recovered_s`, `planted_channels`,
         `recovered_channel`, `distance_cm`, `r_topography`. Empty where the targets have no latency.
     """
     if "latency" not in summary.coords or "latency" not in truth.coords:
@@ -69,7 +69,7 @@ def layer_latencies(truth: xr.Dataset, summary: xr.Dataset) -> pd.DataFrame:
         true = dict(zip(known, attainable[planted][:, at], strict=True))
         rows.append(
             {
-                "layer": layer,
+                "layer_name": layer,
                 "depth": float(truth["layer_depth"].values[planted]),
                 "planted_s": float(truth["peak_s"].values[planted]),
                 "recovered_s": float(seconds[peak]),

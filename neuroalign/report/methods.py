@@ -71,6 +71,8 @@ REFERENCES = {
     "PLoS Computational Biology 10:e1003553. doi:10.1371/journal.pcbi.1003553",
     "Niso 2018": "Niso, G. et al. (2018). MEG-BIDS, the brain imaging data structure extended to "
     "magnetoencephalography. Scientific Data 5:180110. doi:10.1038/sdata.2018.110",
+    "Nishimoto 2011": "Nishimoto, S. et al. (2011). Reconstructing visual experiences from brain activity "
+    "evoked by natural movies. Current Biology 21:1641–1646. doi:10.1016/j.cub.2011.08.031",
     "Nunez-Elizalde 2019": "Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding "
     "models with non-spherical multivariate normal priors. NeuroImage 197:482–492. "
     "doi:10.1016/j.neuroimage.2019.04.012",

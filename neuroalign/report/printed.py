@@ -48,6 +48,7 @@ HEADINGS = {
     "latency_error_s": "latency off by (s)",
     "distance_cm": "channel off by (cm)",
     "r_topography": "r, topography",
+    "layer_name": "layer",
     "planted_s": "planted (s)",
     "recovered_s": "recovered (s)",
     "r_ceiling": "r, ceiling",

@@ -25,7 +25,8 @@ UNDRIVEN = {
 """Where no network drives the response, by the kind of study."""
 
 RELIABLE = 0.3
-"""Depths are compared where the true ceiling exceeds this r."""
+"""Depths and ceilings are compared where the true ceiling exceeds this r: an estimate is not below zero,
+so that it is too high on average where there is nearly nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Recovery:
 
     @property
     def noise(self) -> np.ndarray:
-        """Targets that nothing drives: no depth, no ceiling."""
-        return np.asarray(~np.isfinite(self.planted) & ~(self.true_ceiling > 1e-6))
+        """Targets that nothing drives: no depth, no ceiling; none that the truth does not know."""
+        return np.asarray(~np.isfinite(self.planted) & (self.true_ceiling <= 1e-6))
 
     @property
     def nuisance_driven(self) -> np.ndarray:
@@ -161,6 +162,8 @@ def agreement(recovery: Recovery) -> dict[str, object]:
         ("nuisance", recovery.nuisance_driven & scored),
     ):
         count = int(region.sum())
+        if name == "nuisance" and not recovery.nuisance_driven.any():
+            continue
         row[f"{name}_targets"] = count
         row[f"{name}_significant"] = float(verdict[region].mean()) if count else np.nan
         row[f"{name}_below_level"] = float((p[region] < level).mean()) if count else np.nan
@@ -168,7 +171,7 @@ def agreement(recovery: Recovery) -> dict[str, object]:
     row |= latencies.latency_agreement(recovery.layers)
     row["r_ceiling"] = correlation(recovery.true_ceiling, summary["ceiling"].values, scored)
     row["ceiling_bias"] = float(
-        mean((summary["ceiling"].values - recovery.true_ceiling)[scored & (recovery.true_ceiling > 0)])
+        mean((summary["ceiling"].values - recovery.true_ceiling)[scored & (recovery.true_ceiling > RELIABLE)])
     )
     return row
 

@@ -19,11 +19,22 @@ FEATURES_OF = {
     "text": TEXT_FEATURES,
     "image": IMAGE_FEATURES,
     "audio": ("envelope", "mel"),
-    "video": ("motion",),
+    "video": ("motion", "motion_energy"),
+    "labels": ("category",),
 }
 """Handmade features by what they are features of."""
 HandmadeFeature = Literal[
-    "luminance", "contrast", "colour", "gabor", "word_length", "surprisal", "envelope", "mel", "motion"
+    "luminance",
+    "contrast",
+    "colour",
+    "gabor",
+    "word_length",
+    "surprisal",
+    "envelope",
+    "mel",
+    "motion",
+    "motion_energy",
+    "category",
 ]
 
 
@@ -33,7 +44,10 @@ class Handmade(Network):
     family: Literal["handmade"] = "handmade"
     features: Annotated[
         tuple[HandmadeFeature, ...],
-        Field(min_length=1, description="sets of features, all of images, of words, of sound or of video"),
+        Field(
+            min_length=1,
+            description="sets of features, all of images, of words, of sound or of video, or the category",
+        ),
     ]
     tokens: bool = Field(False, description="also keep the features of every place, for cross-attention")
     grid: int = Field(8, ge=1, le=16, description="places along each side of the image")
@@ -42,6 +56,12 @@ class Handmade(Network):
     revision: str | None = Field(None, description="hub revision of that model")
     context: int = Field(32, ge=0, description="words that surprisal takes into account")
     device: Device = Field("auto", description="where that model runs")
+    column: str | None = Field(
+        None, description="column of the events, or of `table`, that holds the category"
+    )
+    table: str | None = Field(
+        None, description="TSV whose column `item` names every stimulus, and that holds the category"
+    )
 
     @model_validator(mode="after")
     def _one_modality(self) -> Handmade:
@@ -51,14 +71,25 @@ class Handmade(Network):
         if len(mixed) > 1:
             those = " with those of ".join(f"{name} ({', '.join(FEATURES_OF[name])})" for name in mixed)
             raise ValueError(f"'features' mixes those of {those}; make two networks of them")
+        if ("category" in self.features) != (self.column is not None):
+            raise ValueError("'column' goes with the feature category, and only with that; name both or none")
+        if self.column is None and self.table is not None:
+            raise ValueError(
+                "'table' holds the category, for which no 'column' is named; name it or drop table"
+            )
         if self.of != "image" and self.tokens:
-            what = "a word" if self.of_words else "a step of time"
+            what = {"text": "a word", "labels": "a category"}.get(self.of, "a step of time")
             raise ValueError(f"'tokens' goes with features of images; {what} has no places")
         if ("surprisal" in self.features) != (self.model is not None):
             raise ValueError("'model' goes with the feature surprisal, and only with that; name both or none")
         if self.model is None and self.revision is not None:
             raise ValueError("'revision' is that of 'model', which is not given; drop it")
         return self
+
+    @field_validator("table")
+    @classmethod
+    def _expand(cls, value: str | None) -> str | None:
+        return None if value is None else expanded(value)
 
     @property
     def of(self) -> str:
@@ -72,7 +103,9 @@ class Handmade(Network):
 
     @property
     def named(self) -> str:
-        """The features."""
+        """The features, or the column that holds the category."""
+        if self.column is not None:
+            return f"category by {self.column}" + (f" of {self.table}" if self.table else "")
         return f"handmade {', '.join(self.features)}"
 
     @property
@@ -94,9 +127,15 @@ class Handmade(Network):
                 else ""
             )
             return f"The handmade features {name} of every word are its {what}{surprisal}."
+        if self.column is not None:
+            where = f"the table {self.table}" if self.table else "the events"
+            return (
+                f"The features {name} of every stimulus are its category, one-hot ({self.column} in {where})."
+            )
         if self.of != "image":
             bands = f" ({self.bands} bands)" if "mel" in self.features else ""
-            return f"The handmade features {name} of every step are its {what}{bands}."
+            moving = " (Nishimoto 2011, by pymoten)" if "motion_energy" in self.features else ""
+            return f"The handmade features {name} of every step are its {what}{bands}{moving}."
         where = f" at {self.grid} × {self.grid} places" if self.tokens or "gabor" in self.features else ""
         return f"The handmade features {name} of every image are its {what}{where}."
 

@@ -35,9 +35,13 @@ ONLY_WITH = {
     "path": ("array", "glmsingle"),
     "items": ("array", "glmsingle"),
     "betas": ("nsd",),
+    "mesh": ("volume",),
     "glm": BIDS_KINDS,
 }
 """Keys that not every kind knows, and the kinds that do."""
+
+BUNDLED_MESH = "fsaverage5"
+"""The mesh that comes with nilearn."""
 
 NEEDED = {"array": ("path", "items"), "glmsingle": ("path", "items")}
 """Keys that a kind cannot do without."""
@@ -122,6 +126,11 @@ class Responses(Section):
         None,
         description="label file relative to the dataset ({hemi} for GIFTI), or one of nsd's sets of regions "
         "(streams): regions in the report",
+    )
+    mesh: str | None = Field(
+        None,
+        description="sample volumes at vertices: fsaverage5 (for MNI space), or GIFTI files relative to the "
+        "dataset; must hold {hemi} and {surface}, may hold {subject}",
     )
     tr: float | None = Field(None, gt=0, description="repetition time in seconds; must agree with the files")
     confounds: tuple[str, ...] = Field((), description="columns to regress out, by name or pattern (trans_*)")

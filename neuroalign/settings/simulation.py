@@ -57,7 +57,7 @@ class SimulateEEG(Simulate):
     images: int = Field(240, ge=10, le=10_000, description="images that all subjects see")
     repeats: int = Field(4, ge=1, le=100, description="how often a subject sees each image")
     runs: int = Field(4, ge=1, le=99, description="runs that the presentations are spread over")
-    sampling_hz: Literal[128, 256, 512] = Field(128, description="rate of the recordings")
+    sampling_hz: int = Field(128, ge=64, le=1024, description="rate of the recordings")
 
     @model_validator(mode="after")
     def _images_suffice(self) -> SimulateEEG:

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuroalign.errors import DataError
+from neuroalign.stimuli.labels import label_columns
 from neuroalign.stimuli.recorded import Kind, length_s
 
 _log = logging.getLogger("neuroalign")
@@ -102,7 +103,7 @@ def _digest(content: str, start: float, stop: float) -> str:
 def _events(every: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     """One row for every step of every presentation, in the order of the presentations."""
     of_file = dict(list(items.groupby("uri", sort=False)))
-    found = []
+    found, labels = [], label_columns(every)
     for shown in every.to_dict("records"):
         cut = of_file[shown["uri"]]
         length = float(cut["stop_s"].iloc[-1])
@@ -115,7 +116,7 @@ def _events(every: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
         found.append(
             pd.DataFrame(
                 {
-                    **{name: shown[name] for name in ("subject", "session", "task", "run")},
+                    **{name: shown[name] for name in ("subject", "session", "task", "run", *labels)},
                     "onset": shown["onset"] + start,
                     "duration": np.minimum(seen["stop_s"].to_numpy(), lasted) - start,
                     "item": seen["item"].to_numpy(),

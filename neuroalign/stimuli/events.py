@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.images import address, gather_images
+from neuroalign.stimuli.labels import labelled, picked
 from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
 from neuroalign.stimuli.recorded import file_digest
@@ -31,6 +32,7 @@ def read_stimuli(
     source: StimulusSource,
     subjects: list[str],
     look: Callable[[str], str] | None = None,
+    labels: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what every subject was shown in every run, each distinct passage or image once.
 
@@ -46,6 +48,8 @@ def read_stimuli(
     look : function of an address, optional
         Gives the digest of an image or a file, or complains of it; left out, its content is hashed. A
         quicker look reads its header only.
+    labels : sequence of str, optional
+        Columns of the events that label the stimuli: items have them, see `labels`.
 
     Returns
     -------
@@ -70,15 +74,15 @@ def read_stimuli(
         own = bids.select(index, subject=("", subject))
         for run in bids.find_runs(own, dataset, subject):
             place = {"subject": subject, "session": run.session, "task": run.task, "run": run.label}
-            shown.append(read_run(own, dataset, source, run).assign(**place))
+            shown.append(read_run(own, dataset, source, run, labels).assign(**place))
     if source.modality == "text":
-        return numbered(*gather(shown, source.passage))
+        return numbered(*labelled(*gather(shown, source.passage), labels))
     root = Path(dataset.path, source.root)
     placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
     if source.modality == "image":
-        return numbered(*gather_images(placed, look or content_digest))
+        return numbered(*labelled(*gather_images(placed, look or content_digest), labels))
     step = None if source.step_s == "whole" else source.step_s
-    return numbered(*gather_clips(placed, source.modality, step, look or file_digest))
+    return numbered(*labelled(*gather_clips(placed, source.modality, step, look or file_digest), labels))
 
 
 def numbered(items: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,7 +93,13 @@ def numbered(items: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.DataFrame, p
     return items, events.assign(content=number[events["item"]])
 
 
-def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run: bids.Run) -> pd.DataFrame:
+def read_run(
+    index: pd.DataFrame,
+    dataset: Dataset,
+    source: StimulusSource,
+    run: bids.Run,
+    labels: Sequence[str] = (),
+) -> pd.DataFrame:
     """Read the words or names of images that one subject was shown in one run.
 
     Parameters
@@ -99,6 +109,8 @@ def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run:
     dataset : Dataset
     source : StimulusSource
     run : bids.Run
+    labels : sequence of str, optional
+        Columns that label the stimuli.
 
     Returns
     -------
@@ -114,9 +126,9 @@ def read_run(index: pd.DataFrame, dataset: Dataset, source: StimulusSource, run:
     """
     path = events_path(index, dataset, source, run)
     if source.source == "textgrid":
-        words = read_textgrid(path, source.tier)
+        words = read_textgrid(path, source.tier).join(picked(pd.DataFrame(), labels, path))
     else:
-        words = _read_table(path, source.named)
+        words = _read_table(path, source.named, labels)
     words["word"] = words["word"].str.strip()
     words = words[~words["word"].isin([*source.skip, ""])].reset_index(drop=True)
     if words.empty:
@@ -231,7 +243,7 @@ def _entities(run: bids.Run) -> dict[str, str]:
     return {"sub": run.subject, "ses": run.session, "task": run.task, "run": run.run_entity}
 
 
-def _read_table(path: Path, named: str) -> pd.DataFrame:
+def _read_table(path: Path, named: str, labels: Sequence[str]) -> pd.DataFrame:
     table = read_tsv(path)
     for column, setting in (("onset", ""), (named, "set stimuli.column: ")):
         if column not in table:
@@ -249,7 +261,7 @@ def _read_table(path: Path, named: str) -> pd.DataFrame:
         words[column] = numbers.astype(float)
     if "sentence" in table and named != "sentence":
         words["sentence"] = table["sentence"]
-    return words
+    return words.join(picked(table, labels, path))
 
 
 def _unquote(cell: str) -> str:

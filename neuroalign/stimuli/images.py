@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuroalign.errors import DataError
+from neuroalign.stimuli.labels import label_columns
 
 
 def gather_images(shown: list[pd.DataFrame], look: Callable[[str], str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -57,7 +58,8 @@ def gather_images(shown: list[pd.DataFrame], look: Callable[[str], str]) -> tupl
         }
     )
     every["item"] = every["uri"].map(dict(zip(addresses, number, strict=True)))
-    return items, every[["subject", "session", "task", "run", "onset", "duration", "item"]]
+    columns = ["subject", "session", "task", "run", "onset", "duration", "item"]
+    return items, every[[*columns, *label_columns(every)]]
 
 
 def address(name: str, root: Path) -> str:

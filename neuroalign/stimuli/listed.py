@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.stimuli.events import numbered
 from neuroalign.stimuli.images import gather_images
+from neuroalign.stimuli.labels import labelled
 from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
 
 
 def listed_stimuli(
-    trials: Mapping[str, pd.DataFrame], task: str, look: Callable[[str], str] = content_digest
+    trials: Mapping[str, pd.DataFrame],
+    task: str,
+    look: Callable[[str], str] = content_digest,
+    labels: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make items and events of what was shown in the trials of all subjects.
 
     Parameters
     ----------
     trials : mapping of subject to DataFrame
-        One row per trial: `run`, `trial` (number within the run) and `uri` or `text`.
+        One row per trial: `run`, `trial` (number within the run) and `uri` or `text`, and labels.
     task : str
     look : function of an address, optional
         Gives the digest of an image, or complains of it.
+    labels : sequence of str, optional
+        Columns that label the stimuli: items have them.
 
     Returns
     -------
@@ -44,7 +50,8 @@ def listed_stimuli(
         shown.append(table.assign(subject=subject, session="", task=task, onset=onset, duration=0.0))
     images = ["uri" in table for table in shown]
     if all(images):
-        return numbered(*gather_images(shown, look))
+        return numbered(*labelled(*gather_images(shown, look), labels))
     if any(images):
         raise DataError("some subjects were shown images, others texts; study them apart (dataset.subjects)")
-    return numbered(*gather([table.assign(sentence=range(len(table))) for table in shown], "sentence"))
+    sentences = [table.assign(sentence=range(len(table))) for table in shown]
+    return numbered(*labelled(*gather(sentences, "sentence"), labels))

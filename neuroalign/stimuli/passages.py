@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from neuroalign.stimuli.labels import label_columns
+
 _END = re.compile(r"[.?!…][\"'”’»)\]]*$")
 
 
@@ -75,8 +77,9 @@ def gather(
     table = pd.concat(items, ignore_index=True)
     table.insert(0, "item", np.arange(n_items))
     table.insert(4, "modality", "text")
+    every = pd.concat(events, ignore_index=True)
     columns = ["subject", "session", "task", "run", "onset", "duration", "item"]
-    return table, pd.concat(events, ignore_index=True)[columns]
+    return table, every[[*columns, *label_columns(every)]]
 
 
 def _passages(heard: list[pd.DataFrame], passage: str) -> Iterator[pd.DataFrame]:

@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 from neuroalign import arrays, configfile, layout, stages
+from neuroalign.alignment.prompt_partition import KeptLayers
 from neuroalign.config import Study
 from neuroalign.errors import ConfigError
 
@@ -106,6 +107,49 @@ def test_equal_studies_give_equal_bytes(study):
     before = path.read_bytes()
     stages.prompts(study, "01", "net")
     assert path.read_bytes() == before
+
+
+class Stop(Exception):
+    """The job is cut short."""
+
+
+def test_a_killed_comparison_goes_on_with_the_next_layer(study, monkeypatch):
+    path = stages.prompt_files(study)[0]
+    before, write = path.read_bytes(), KeptLayers.write
+    written, most = [], [1000]
+
+    def counted(self, layer, r2):
+        if len(written) == most[0]:
+            raise Stop
+        written.append(layer)
+        write(self, layer, r2)
+
+    monkeypatch.setattr(KeptLayers, "write", counted)
+    stages.prompts(study, "01", "net")
+    layers = list(written)
+    assert len(layers) > 1
+    path.unlink()
+    written.clear()
+    most[0] = 1
+    with pytest.raises(Stop):
+        stages.prompts(study, "01", "net")
+    partial = path.with_suffix(".partial")
+    assert [one.name for one in partial.iterdir()] == [f"layer-{layers[0]:03d}.nc"]
+    assert not path.exists()
+    written.clear()
+    most[0] = 1000
+    stages.prompts(study, "01", "net")
+    assert written == layers[1:], "the first layer is not fitted again"
+    assert path.read_bytes() == before
+    assert not partial.exists()
+
+
+def test_layers_of_other_settings_are_fitted_again(tmp_path):
+    r2 = np.arange(12.0).reshape(3, 2, 2)
+    KeptLayers(tmp_path, "one").write(3, r2)
+    np.testing.assert_array_equal(KeptLayers(tmp_path, "one").read(3), r2)
+    assert KeptLayers(tmp_path, "two").read(3) is None
+    assert KeptLayers(tmp_path, "one").read(4) is None
 
 
 def test_a_network_without_prompts_is_refused(study):

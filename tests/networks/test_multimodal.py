@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -320,3 +321,21 @@ def test_report_sentences():
     assert settings.facts == ("prompt “Count.”", "averaged over up to 5 tokens said")
     said = settings.described("net", 4, "its run")
     assert "shown to the network net (a/b, pretrained weights) with the prompt “Count.”" in said
+
+
+@pytest.mark.skipif(transformers.utils.is_torchvision_available(), reason="torchvision is installed")
+@pytest.mark.parametrize(
+    ("configuration", "processor", "pixels"),
+    [
+        (transformers.Qwen2VLConfig, "Qwen2VLProcessor", "Qwen2VLImageProcessor"),
+        (transformers.SmolVLMConfig, "SmolVLMProcessor", "SmolVLMImageProcessor"),
+    ],
+)
+def test_processors_of_film_name_the_package_that_is_missing(tmp_path, configuration, processor, pixels):
+    configuration().save_pretrained(tmp_path)
+    tokenizer("<image>").save_pretrained(tmp_path)
+    named = {"image_processor_type": pixels, "processor_class": processor}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(named))
+    with pytest.raises(NetworkError, match="needs the package torchvision, which is not installed") as caught:
+        layer_names(Multimodal(source=str(tmp_path)))
+    assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -16,6 +17,7 @@ from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
+from neuroalign.networks.images import ImageNetwork
 from neuroalign.settings.networks import Text, Vision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -318,6 +320,30 @@ def test_values_beyond_the_precision_are_refused(image_models, pictures):
         network.model.model.embeddings.position_embeddings *= 1e8
     with pytest.raises(NetworkError, match=r"'embeddings' gives values beyond float16.*set dtype: float32"):
         run(network, pictures)
+
+
+def test_tokens_are_stored_batch_by_batch(image_models, pictures, tmp_path, monkeypatch):
+    """No more is held than a batch answers; images that come twice are shown once."""
+    answered = []
+    run = ImageNetwork.run
+
+    def counted(self, windows, advance=None):
+        answered.append(len(windows))
+        return run(self, windows, advance)
+
+    monkeypatch.setattr(ImageNetwork, "run", counted)
+    settings = Vision(source=image_models("vit"), tokens=True, batch=3, device="cpu")
+    activations.extract(settings, "net", pictures, tmp_path / "net.zarr")
+    assert answered == [3, 3, 1]
+    answered.clear()
+    twice = pd.concat([pictures.iloc[:2], pictures.iloc[:1]], ignore_index=True).assign(item=range(3))
+    activations.extract(settings, "net", twice, tmp_path / "twice.zarr")
+    assert answered == [2]
+    one, other = (open_activations(tmp_path / name) for name in ("net.zarr", "twice.zarr"))
+    for layer in range(len(one.layers)):
+        tokens, again = one.tokens(layer)[0], other.tokens(layer)[0]
+        np.testing.assert_allclose(again[[0, 1, 2]], tokens[[0, 1, 0]], atol=1e-6)
+        np.testing.assert_allclose(other.read(layer), one.read(layer)[[0, 1, 0]], atol=1e-6)
 
 
 def test_report_sentences():

@@ -136,6 +136,13 @@ def test_stages_need_no_derivatives(root):
     np.testing.assert_array_equal(opened["response"], read(made, "02")["response"])
 
 
+def test_missing_images_are_named_beside_other_problems(root):
+    save(root, "01", "1", values("01", "1")[:-1], item=[f"images/1_{n}.png" for n in range(TRIALS)])
+    found, _ = preflight.check(study(root))
+    assert any("6 trials, but its table of items lists 7" in line for line in found)
+    assert any("images/10_0.png: no such file" in line and "and 20 more" in line for line in found)
+
+
 def test_check_names_all_that_is_wrong(root):
     save(root, "01", "1", item=["a.png"] * (TRIALS - 1))
     save(root, "01", "2", np.array([{"betasmd": 1}], object))
@@ -182,7 +189,7 @@ def test_tables_that_do_not_say_what_was_shown(root, columns, said):
     ("responses", "said"),
     [
         ({"path": None}, "kind array needs path: say where its files are"),
-        ({"samples": "time"}, "kind array has one response per trial; set samples: trials"),
+        ({"samples": "time"}, "an array does not say how many samples a second has"),
         ({"suffix": "bold"}, "suffix does not go with kind array, only with surface, volume, parcels"),
         ({"kind": "volume"}, "path does not go with kind volume, only with array, glmsingle"),
         ({"high_pass_hz": 0.02}, "high_pass_hz clean time series"),

@@ -8,7 +8,7 @@ import h5py
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from neuroalign import arrays, bids, configfile, layout, preflight, stages
 from neuroalign.errors import ConfigError, DataError
@@ -44,10 +44,14 @@ def mgh(path, values):
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("nsd")
     rng = np.random.default_rng(0)
+    shared = np.arange(1, 11)
+    rest = np.arange(11, IMAGES + 1)
     design = {
         "masterordering": rng.integers(1, OWN + 1, (1, 3 * TRIALS)).astype(np.uint16),
-        "subjectim": np.stack([rng.permutation(IMAGES)[:OWN] + 1 for _ in range(8)]).astype(float),
-        "sharedix": np.arange(1, 11)[None],
+        "subjectim": np.stack(
+            [np.concatenate([shared, rng.permutation(rest)[: OWN - 10]]) for _ in range(8)]
+        ).astype(float),
+        "sharedix": shared[None],
     }
     (root / "nsddata/experiments/nsd").mkdir(parents=True)
     savemat(root / "nsddata/experiments/nsd/nsd_expdesign.mat", design)
@@ -239,3 +243,39 @@ def test_missing_stimuli_and_settings(copy):
     found = problems(study(copy, {"subjects": ["01"]}))
     assert found == [f"{copy}/nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5: no such file; download NSD's "
                      "stimuli to there"]  # fmt: skip
+
+
+def test_the_check_says_which_images_all_have_seen(made):
+    asked = study(made[0], {"runs": ["1"]})
+    order, images = made[1]["masterordering"][0, :TRIALS], made[1]["subjectim"].astype(int)
+    seen = [set(images[person, order - 1]) for person in range(2)]
+    both, shared = seen[0] & seen[1], set(range(1, 11))
+    expected = f"shared: {len(both)} of {len(seen[0] | seen[1])} stimuli, by all 2 subjects "
+    expected += f"({len(both & shared)} of the 10 that NSD shows to everybody)"
+    assert 0 < len(both & shared) < len(both)
+    assert expected in preflight.check(asked)[1]
+
+
+def test_shared_images_that_a_subject_is_not_shown(copy):
+    path = copy / "nsddata/experiments/nsd/nsd_expdesign.mat"
+    design = {name: values for name, values in loadmat(path).items() if name[0] != "_"}
+    design["subjectim"][1, 3] = design["subjectim"][1, 20]
+    savemat(path, design)
+    found, _ = preflight.check(study(copy))
+    wrong = [line for line in found if "sharedix" in line]
+    assert len(wrong) == 1
+    assert "names 10 images for all subjects, but subjectim lacks 1 of them for sub-02" in wrong[0]
+    del design["sharedix"]
+    savemat(path, design)
+    assert not [line for line in preflight.check(study(copy))[0] if "sharedix" in line]
+
+
+def test_a_stack_that_lacks_images_is_one_line(copy):
+    path = copy / "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
+    with h5py.File(path, "a") as file:
+        images = file["imgBrick"][:300]
+        del file["imgBrick"]
+        file["imgBrick"] = images
+    wrong = [line for line in preflight.check(study(copy))[0] if "imgBrick" in line]
+    assert len(wrong) == 1
+    assert "which holds 300; numbers begin at 0 (and" in wrong[0]

@@ -19,5 +19,6 @@ rule activations:
         config=CONFIG,
         settings=network_settings,
         code=network_code,
+        files=network_files,
     shell:
         "neuroalign activations {params.config:q} --network {wildcards.network} --log {log:q}"

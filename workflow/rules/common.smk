@@ -37,6 +37,18 @@ def network_settings(wildcards):
     return triggers.settings_digest(STUDY, "activations", wildcards.network)
 
 
+def network_files(wildcards):
+    return triggers.network_digest(STUDY, wildcards.network)
+
+
+def simulation_files(wildcards):
+    return triggers.network_digest(STUDY)
+
+
+def stimulus_files(wildcards):
+    return triggers.stimuli_digest(STUDY)
+
+
 def network_code(wildcards):
     family = STUDY.all_networks()[wildcards.network].family
     return triggers.code_digest("activations", family=family)

@@ -16,5 +16,6 @@ if STUDY.simulate:
             out=dataset_folder,
             settings=settings_of("simulate"),
             code=simulation_code(),
+            files=simulation_files,
         shell:
             "neuroalign simulate {params.out:q} --config {params.config:q} --log {log:q}"

@@ -16,5 +16,6 @@ rule stimuli:
         config=CONFIG,
         settings=settings_of("stimuli"),
         code=code_of("stimuli"),
+        files=stimulus_files,
     shell:
         "neuroalign stimuli {params.config:q} --log {log:q}"

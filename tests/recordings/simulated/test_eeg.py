@@ -1,4 +1,4 @@
-"""The simulated EEG study: its files as MNE-BIDS reads them, its truth, and that the one agrees with the other."""
+"""The simulated EEG study: its files as MNE-BIDS reads them, and the truth, which agrees with them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import eval_legendre
+from scipy.stats import spearmanr
 
 from neuroalign import arrays, layout
+from neuroalign.encoders import RidgeEncoder
 from neuroalign.errors import DataError
 from neuroalign.recordings.simulated import head as heads
 from neuroalign.recordings.simulated import ongoing, planted_sources, simulations
@@ -82,6 +84,18 @@ def test_same_seed_same_bytes(study, tmp_path):
     other = digests(tmp_path / "other")
     name = next(path for path in other if path.name == "sub-01_task-images_run-1_eeg.eeg")
     assert other[name] != digests(study)[name]
+
+
+def test_what_stands_is_made_anew_only_where_settings_differ(study, tmp_path, monkeypatch):
+    before = digests(study)
+    make(tmp_path / "copy")
+    other = SETTINGS.model_copy(update={"noise": (0.5,)})
+    make(tmp_path / "copy", settings=other)
+    assert digests(tmp_path / "copy") != before
+    monkeypatch.setattr(simulations, "import_module", lambda *_: pytest.fail("simulated again"))
+    make(study)
+    make(tmp_path / "copy", settings=other)
+    assert digests(study) == before
 
 
 def test_mne_bids_reads_it_back(study, head):
@@ -178,6 +192,25 @@ def test_without_noise_layers_peak_where_and_when_they_were_planted(head):
     assert (x[1:, 1] > 0).all()
     assert (np.diff(y.mean(axis=1)) >= 0).all(), "deeper layers lie further to the front"
     assert not response[..., times <= 0].any()
+
+
+def test_ridge_reads_layers_in_the_order_in_which_they_were_planted(head):
+    """Layers that grow out of each other, as those of a residual stream do, under as much noise as signal."""
+    rng = np.random.default_rng(2)
+    stream = np.cumsum(rng.standard_normal((7, 200, 30)), axis=0)
+    layers = list(np.tanh(stream / np.sqrt(np.arange(1, 8))[:, None, None]))
+    plan = planted_sources.plan_sources(head, np.linspace(0, 1, 7))
+    times = epoch_times(64)
+    response = planted_sources.respond(plan, planted_sources.own_features(layers), np.ones((7, 2)), times)
+    response += 0.5 * rng.standard_normal(response.shape)
+    seen = response.reshape(200, -1)
+    scores = []
+    for layer in layers:
+        encoder = RidgeEncoder(alphas=np.logspace(-1, 4, 6)).fit(layer[:150], seen[:150])
+        scores.append(encoder.score(layer[150:], seen[150:]).reshape(64, -1).mean(axis=0))
+    profiles = np.array(scores)
+    assert spearmanr(plan.peak_s, times[profiles.argmax(axis=1)]).statistic > 0.9
+    assert abs(profiles[:, times <= 0]).max() < 0.08 < 0.3 < profiles.max(axis=1).min()
 
 
 def test_own_features_are_what_other_layers_do_not_know():
