@@ -91,10 +91,13 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
     out.append(_significance_sentence(evidence, rows, network, encoder))
     ceiling = _column(rows, "ceiling")
     if ceiling.n:
-        out.append(
-            f"The noise ceiling averages {spread(ceiling)}; where it is above chance, "
-            f"the model reaches {spread(_column(rows, 'normalised_r'), 2)} of it (r / r_ceiling)."
+        reached = _column(rows, "normalised_r")
+        share = (
+            f"where it is above chance, the model reaches {spread(reached, 2)} of it (r / r_ceiling)"
+            if reached.n
+            else "it is nowhere above chance, so that r is not normalised"
         )
+        out.append(f"The noise ceiling averages {spread(ceiling)}; {share}.")
     return out
 
 

@@ -29,7 +29,7 @@ def samples(evidence: Evidence) -> str:
     shown, dropped = (sum(entry[name] for entry in counted) for name in ("n_shown", "n_dropped"))
     if not counted:
         return "trials per subject"
-    return f"trials per subject; {dropped:,} of {shown:,} shown were dropped"
+    return f"trials per subject; {f'{dropped:,}' if dropped else 'none'} of {shown:,} shown were dropped"
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -81,12 +81,14 @@ def sentences(evidence: Evidence, network: str, encoder: str) -> list[str]:
     model = f"{network} ({encoder})"
     table, times = channels(dataset), latencies(dataset)
     at, best = table["channel"].iloc[row], r[row, column]
+    verdict = gridded(dataset, significant(dataset))[row, column] > 0
+    doubt = "" if verdict or "significant" not in dataset else ", which is not significant"
     if times is None:
-        return [f"{model} predicts best at {at} in {whose}: r = {best:.3f}{_kernel_words(dataset)}."]
+        return [f"{model} predicts best at {at} in {whose}: r = {best:.3f}{doubt}{_kernel_words(dataset)}."]
     course = mean(r, axis=0)
     peak = int(np.nanargmax(course))
     out = [
-        f"{model} predicts best at {at}, {ms(times[column])} ms from onset, in {whose}: r = {best:.3f}; "
+        f"{model} predicts best at {at}, {ms(times[column])} ms from onset, in {whose}: r = {best:.3f}{doubt}; "
         f"averaged over channels, r peaks at {ms(times[peak])} ms ({course[peak]:.3f}). Both are picked "
         "after the fact."
     ]

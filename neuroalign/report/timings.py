@@ -95,7 +95,8 @@ def timing_sentences(evidence: Evidence, network: str, encoder: str) -> list[str
     owner, dataset = next(iter(found.items()))
     whose = "the group" if owner == "group" else called(owner)
     out = []
-    if rho := _rho(dataset):
+    ordered = evidence.study.conditions()[network].family != "handmade"  # whose features have no order
+    if ordered and (rho := _rho(dataset)):
         out.append(_order_sentence(dataset, whose, rho))
     if "identification" in dataset and np.isfinite(dataset["identification"]).any():
         accuracy = dataset["identification"].values
