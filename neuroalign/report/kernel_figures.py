@@ -45,7 +45,10 @@ def channel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pic
         label, titles = TYPES.get(kind, kind), [called(owner) for owner in owners]
         rows.append(Heads(label, kind, places, values[here], verdict[here], titles, scale_of(values[here])))
     if rows:
-        caption = "Of the layer that the training folds chose. White dots: significant channels."
+        caption = (
+            "Of the layer that the training folds chose. Significant channels have a white dot, or a thick "
+            "rim where channels are too few to draw anything between them."
+        )
         out.insert(0, Picture(draw_heads(rows), title, caption))
     return out
 
@@ -82,7 +85,8 @@ def kernel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
             rows.append(Heads(label, kind, places, values, np.zeros(values.shape, bool), titles, scale))
     model = f"{network} ({encoder})"
     lines = sensor_plots.butterflies(panels, UNIT, "lag: ms from the stimulus to the response")
-    out = [Picture(lines, f"{model}: kernels, {called(owner)}", "Dotted: the lags of the heads below.")]
+    caption = "Dotted: the lags of the heads below." if rows else ""
+    out = [Picture(lines, f"{model}: kernels, {called(owner)}", caption)]
     if rows:
         out.append(Picture(draw_heads(rows), f"{model}: kernels on the head, {called(owner)}", ""))
     return out

@@ -221,7 +221,8 @@ def _controls(evidence: Evidence) -> list[str]:
     out = []
     if named:
         longer = ""
-        if nuisance.word_rate and evidence.study.design.resample == "lanczos":
+        design = evidence.study.design
+        if nuisance.word_rate and design.resample == "lanczos" and design.lags is None:
             delays = nuisance.delays
             longer = f"; word rate with {len(delays)} delays from {min(delays):g} to {max(delays):g} s"
         out.append(

@@ -88,8 +88,8 @@ def sentences(evidence: Evidence, network: str, encoder: str) -> list[str]:
     course = mean(r, axis=0)
     peak = int(np.nanargmax(course))
     out = [
-        f"{model} predicts best at {at}, {ms(times[column])} ms from onset, in {whose}: r = {best:.3f}{doubt}; "
-        f"averaged over channels, r peaks at {ms(times[peak])} ms ({course[peak]:.3f}). Both are picked "
+        f"{model} predicts best at {at}, {ms(times[column])} ms from onset, in {whose}: r = {best:.3f}{doubt}"
+        f"; averaged over channels, r peaks at {ms(times[peak])} ms ({course[peak]:.3f}). Both are picked "
         "after the fact."
     ]
     if "significant" in dataset:
