@@ -250,7 +250,8 @@ def _evoked_sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
     return {
         **_sidecar(summary, score_map),
         "Software": "mne.read_evokeds(path); values are in the units above whatever the type of a channel, "
-        'so plot with scalings=1 and units="r" or the like; channels that could not be scored are bad and NaN: drop them before get_peak',
+        'so plot with scalings=1 and units="r" or the like; channels that could not be scored are bad '
+        "and NaN: drop them before get_peak",
         "Positions": str(summary.attrs.get("montage") or "unknown"),
     }
 
