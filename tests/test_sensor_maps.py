@@ -82,9 +82,9 @@ def test_values_come_back_at_their_channel_and_latency(tmp_path: Path) -> None:
     assert r.info["bads"] == ["T8"], "what could not be scored is left out of plots"
     layers = read(tmp_path / "maps", "rByLayer")
     assert [each.comment for each in layers] == LAYERS
-    np.testing.assert_allclose(layers[2].data[:7], make()["r"].values[2].reshape(8, -1)[:7], rtol=1e-6)
+    np.testing.assert_allclose(layers[2].data, make()["r"].values[2].reshape(8, -1), rtol=1e-6)
     (verdict,) = read(tmp_path / "maps", "significant")
-    assert set(np.unique(verdict.data[:7])) == {0.0, 1.0}
+    assert set(np.unique(np.delete(verdict.data, NAMES.index("T8"), axis=0))) == {0.0, 1.0}
 
 
 def test_positions_are_those_of_the_targets_and_nothing_is_made_up(tmp_path: Path) -> None:

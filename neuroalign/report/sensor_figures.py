@@ -85,7 +85,7 @@ def time_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pictur
         "the stimulus; dotted: the latencies of the topographies."
     )
     out.append(Picture(sensor_plots.butterflies(panels), f"{model}: every channel, {called(owner)}", caption))
-    people = [name for name in whose if name != "group"]
+    people = [n for n in whose if n != "group" and np.isfinite(whose[n]["chosen_r"].values).any()]
     if len(people) > 1:
         several = [
             replace(_lines(whose[name], kind, f"{called(name)}, {TYPES.get(kind, kind)}"), marks=())
