@@ -1,13 +1,14 @@
-"""Scores onto their geometry: NIfTI, GIFTI, CIFTI or tables, named as a BIDS-derivative dataset.
+"""Scores onto their geometry: NIfTI, GIFTI, CIFTI, evoked or tables, named as a BIDS-derivative dataset.
 
 `score_maps` and `prompt_maps` say which maps there are; here they are put on vertices, voxels, grayordinates
-or parcels.
+or parcels, and `sensor_maps` puts them on sensors.
 The folder is made whole and then moved into place, and equal summaries give equal bytes.
 """
 
 from __future__ import annotations
 
 import gzip
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from neuroalign.bids import bids_name
 from neuroalign.errors import DataError, choices
 from neuroalign.prompt_maps import prompt_maps
 from neuroalign.score_maps import ScoreMap, score_maps
+from neuroalign.sensor_maps import evoked_maps
+from neuroalign.sensors import channels, datatype
 
 BIDS_VERSION = "1.10.0"
 HEMISPHERES = {"L": "CortexLeft", "R": "CortexRight"}
@@ -47,7 +50,7 @@ def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title:
     Raises
     ------
     DataError
-        A summary is neither surface, volume, cifti nor parcels, or its targets lie outside its geometry.
+        A summary is of none of the kinds that are known, or its targets lie outside its geometry.
     """
     summaries = list(summaries)
     folder = Path(folder)
@@ -89,16 +92,26 @@ def _files(summary: xr.Dataset, several_encoders: bool) -> Iterator[tuple[str, b
         "space": str(attributes.get("space") or ""),
         "desc": f"{network}{encoder.title().replace('_', '')}" if several_encoders else network,
     }
-    place = f"sub-{subject}/func" if entities["sub"] else "group"
+    folder = datatype(channels(summary)["channel_type"]) if kind == "sensors" else "func"
+    place = f"sub-{subject}/{folder}" if entities["sub"] else "group"
     found = prompt_maps(summary) if _of_prompts(summary) else score_maps(summary)
-    if kind == "parcels":
+    if kind in ("parcels", "sensors"):
         more = {"stat": "prompts"} if _of_prompts(summary) else {}
         name = bids_name({**entities, **more}, "statmap", ".tsv")
         yield f"{place}/{name}", _table(summary, found), _table_sidecar(summary, found)
+        if kind == "parcels":
+            return
+        # One sidecar serves both: it lies beside them under the name without an ending.
+        yield f"{place}/{Path(name).stem}.nc", _arrays(summary), _table_sidecar(summary, found)
+        for score_map, content in evoked_maps(summary, found):
+            name = bids_name({**entities, "stat": score_map.stat}, "ave", ".fif")
+            yield f"{place}/{name}", content, _evoked_sidecar(summary, score_map)
         return
     makers = {"surface": _surfaces, "volume": _volume, "cifti": _cifti}
     if kind not in makers:
-        raise DataError(f"maps: kind of sub-{subject} is {kind!r}: {choices(kind, [*makers, 'parcels'])}")
+        raise DataError(
+            f"maps: kind of sub-{subject} is {kind!r}: {choices(kind, [*makers, 'parcels', 'sensors'])}"
+        )
     for score_map in found:
         for more, extension, content in makers[kind](summary, score_map):
             name = bids_name({**entities, **more, "stat": score_map.stat}, "statmap", extension)
@@ -218,7 +231,29 @@ def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[s
 
 def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, Any]:
     columns = {name: _about(score_map) for score_map in found for name, _ in _columns(summary, [score_map])}
-    return {"Description": "Scores of every parcel, one row each", **_origin(summary), **columns}
+    what = {"sensors": "channel, at every latency where there are latencies"}.get(
+        str(summary.attrs.get("kind")), "parcel"
+    )
+    return {"Description": f"Scores of every {what}, one row each", **_origin(summary), **columns}
+
+
+def _arrays(summary: xr.Dataset) -> bytes:
+    """The summary itself, as netCDF-4."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "statmap.nc"
+        arrays.save_arrays(summary, path)
+        return path.read_bytes()
+
+
+def _evoked_sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
+    """What MNE cannot know: that values are no volts, and how to plot them."""
+    return {
+        **_sidecar(summary, score_map),
+        "Software": "mne.read_evokeds(path); values are in the units above whatever the type of a channel, "
+        'so plot with scalings=1 and units="r" or the like; channels that could not be scored are bad '
+        "and NaN: drop them before get_peak",
+        "Positions": str(summary.attrs.get("montage") or "unknown"),
+    }
 
 
 def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:

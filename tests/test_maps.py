@@ -150,8 +150,8 @@ def test_the_folder_is_replaced_as_a_whole_and_kept_on_failure(tmp_path: Path) -
     folder = tmp_path / "maps"
     write_maps([make("volume")], folder, "A study")
     before = sorted(folder.rglob("*"))
-    with pytest.raises(DataError, match=r"kind of sub-02 is 'sensors'"):
-        write_maps([make("volume"), make("volume", "02").assign_attrs(kind="sensors")], folder, "A study")
+    with pytest.raises(DataError, match=r"kind of sub-02 is 'dipoles'"):
+        write_maps([make("volume"), make("volume", "02").assign_attrs(kind="dipoles")], folder, "A study")
     assert sorted(folder.rglob("*")) == before
     write_maps([make("parcels", "07")], folder, "A study")
     assert [path.name for path in sorted(folder.iterdir())] == ["dataset_description.json", "sub-07"]

@@ -1,7 +1,7 @@
 """What all drawings share: style, colours and how pictures become addresses.
 
-matplotlib is imported here and where figures are drawn, `plots`, `stacks`, `densities` and
-`curves`, and nowhere else.
+matplotlib is imported here and where figures are drawn, `plots`, `stacks`, `densities`, `curves`, `fields`,
+`sensor_plots`, `time_plots` and `topographies`, and nowhere else.
 """
 
 from __future__ import annotations

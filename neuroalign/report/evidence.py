@@ -18,6 +18,16 @@ from neuroalign.errors import DataError
 ALL = "all targets"
 """Name of the region that holds every target."""
 
+TYPES = {
+    "eeg": "EEG",
+    "mag": "magnetometers",
+    "grad": "gradiometers",
+    "ecog": "ECoG",
+    "seeg": "sEEG",
+    "dbs": "DBS",
+}
+"""What types of channels are called."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -32,7 +42,7 @@ class Evidence:
     groups : dict (network, encoder) → xr.Dataset
         What the stage `group` wrote.
     recordings : dict subject → dict
-        `n_samples`, `runs` and `cleaning` of the responses.
+        `n_samples`, `runs` and `cleaning` of the responses; of sensors `n_shown` and `n_dropped`.
     networks : dict network → dict
         Provenance of the activations.
     truth : xr.Dataset or None
@@ -41,6 +51,8 @@ class Evidence:
         Results that the configuration asks for and that are not there.
     prompts : dict (owner, network) → xr.Dataset
         What the stages `prompts` and `prompts_group` wrote, of subjects, "average" and "group".
+    timings : dict (owner, network, encoder) → xr.Dataset
+        What the stages `timing` and `timing_group` wrote of epochs.
     """
 
     study: Study
@@ -51,6 +63,7 @@ class Evidence:
     truth: xr.Dataset | None
     missing: list[str] = field(default_factory=list)
     prompts: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    timings: dict[tuple[str, str, str], xr.Dataset] = field(default_factory=dict)
 
     @property
     def any_summary(self) -> xr.Dataset:
@@ -59,7 +72,7 @@ class Evidence:
 
     @property
     def kind(self) -> str:
-        """What the targets are: "surface", "volume" or "parcels"."""
+        """What the targets are: "surface", "volume", "cifti", "parcels" or "sensors"."""
         return str(self.any_summary.attrs["kind"])
 
     def subjects(self, network: str, encoder: str) -> list[str]:
@@ -73,13 +86,17 @@ class Evidence:
         return out | {s: d for (s, n, e), d in self.summaries.items() if (n, e) == (network, encoder)}
 
     def region_names(self) -> list[str]:
-        """Every parcel, or the regions in which anyone has a scored target, in alphabetical order."""
+        """Every parcel, or the regions in which anyone has a scored target, in alphabetical order.
+
+        Those of sensors are their types; a type that is the only one is not named.
+        """
         if self.kind == "parcels":
             return list(dict.fromkeys(regions(self.any_summary).tolist()))
         found: set[str] = set()
         for dataset in self.summaries.values():
             found.update(regions(dataset)[np.isfinite(dataset["chosen_r"].values)].tolist())
-        return sorted(found - {ALL})
+        names = sorted(found - {ALL})
+        return [] if self.kind == "sensors" and len(names) < 2 else names
 
     def models(self) -> list[tuple[str, str]]:
         """The (network, encoder) pairs that the study is about: no twins, no nuisance control."""
@@ -147,7 +164,22 @@ def open_evidence(study: Study) -> Evidence:
     prompts = _prompts(study, subjects, missing)
     truth = Path(study.dataset.path) / layout.TRUTH
     known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
-    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts)
+    timings = _timings(study, summaries)
+    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts, timings)
+
+
+def _timings(
+    study: Study, summaries: dict[tuple[str, str, str], xr.Dataset]
+) -> dict[tuple[str, str, str], xr.Dataset]:
+    """Timing of every subject and of the group that has it."""
+    found = {}
+    for subject, network, encoder in summaries:
+        made_for = {"network": network, "encoder": encoder}
+        for owner, pattern in ((subject, layout.TIMING), ("group", layout.TIMING_GROUP)):
+            path = Path(study.output, pattern.format(subject=owner, **made_for))
+            if (owner, network, encoder) not in found and path.exists():
+                found[owner, network, encoder] = arrays.open_arrays(path)
+    return found
 
 
 def _prompts(study: Study, subjects: list[str], missing: list[str]) -> dict[tuple[str, str], xr.Dataset]:
@@ -174,10 +206,14 @@ def _recording(path: Path) -> dict[str, Any]:
         return {}
     with xr.open_dataset(path, engine="h5netcdf") as responses:
         runs = list(dict.fromkeys(responses["run"].values.astype(str).tolist()))
+        counts = {
+            name: int(responses.attrs[name]) for name in ("n_shown", "n_dropped") if name in responses.attrs
+        }
         return {
             "n_samples": responses.sizes["sample"],
             "runs": runs,
             "cleaning": str(responses.attrs.get("cleaning", "")),
+            **counts,
         }
 
 
@@ -218,11 +254,13 @@ def dataset_name(study: Study) -> str:
 
 
 def regions(dataset: xr.Dataset) -> np.ndarray:
-    """Region of every target: its name for parcels, else `roi`, else one region of all."""
+    """Region of every target: its name for parcels, else `roi`, or a type of channel, else one of all."""
     if dataset.attrs.get("kind") == "parcels" and "name" in dataset.coords:
         return dataset["name"].values.astype(str)
+    labels = dataset["roi"].values.astype(str) if "roi" in dataset.coords else np.array([""])
+    if dataset.attrs.get("kind") == "sensors" and not (labels != "").any():
+        return np.array([TYPES.get(kind, kind) for kind in dataset["channel_type"].values.astype(str)])
     if "roi" in dataset.coords:
-        labels = dataset["roi"].values.astype(str)
         return np.where(labels == "", "unlabelled", labels)
     return np.full(dataset.sizes["target"], ALL)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import layout
+from neuroalign.report import sensor_words, timings
 from neuroalign.report.attention import attending, attention_sentence
 from neuroalign.report.evidence import Evidence, significant, texts
 from neuroalign.report.tables import Estimate, declared_warnings, estimate, layer_shares
@@ -65,10 +66,15 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
     r = _column(rows, "r")
     if not r.n:
         return [f"{model}: no subject has a target that could be scored."]
-    targets = "over all targets" if evidence.kind != "parcels" else "over parcels"
+    targets = {"parcels": "over parcels", "sensors": sensor_words.over(evidence)}.get(
+        evidence.kind, "over all targets"
+    )
     out = [
         f"{model} predicts held-out responses with a mean r of {spread(r, counted=True)}, averaged {targets}."
     ]
+    if evidence.kind == "sensors":
+        opening = sensor_words.sentences(evidence, network, encoder)
+        out = [*opening[:1], *out, *opening[1:], *timings.timing_sentences(evidence, network, encoder)]
     if (network, encoder) in evidence.layered():
         out.append(_layer_sentence(evidence, network, encoder))
     elif (network, encoder) in attending(evidence):
@@ -85,10 +91,13 @@ def _model_findings(evidence: Evidence, subjects: pd.DataFrame, network: str, en
     out.append(_significance_sentence(evidence, rows, network, encoder))
     ceiling = _column(rows, "ceiling")
     if ceiling.n:
-        out.append(
-            f"The noise ceiling averages {spread(ceiling)}; where it is above chance, "
-            f"the model reaches {spread(_column(rows, 'normalised_r'), 2)} of it (r / r_ceiling)."
+        reached = _column(rows, "normalised_r")
+        share = (
+            f"where it is above chance, the model reaches {spread(reached, 2)} of it (r / r_ceiling)"
+            if reached.n
+            else "it is nowhere above chance, so that r is not normalised"
         )
+        out.append(f"The noise ceiling averages {spread(ceiling)}; {share}.")
     return out
 
 
@@ -169,6 +178,7 @@ def warnings(evidence: Evidence, subjects: pd.DataFrame) -> list[Warned]:
         rows = _rows(subjects, network, encoder)
         out += [*_excluded(rows), *_controls(evidence, rows, network, encoder)]
         out += _group_size(evidence, network, encoder)
+    out += [Warned(scope, text) for scope, text in sensor_words.dropped_warnings(evidence)]
     out += _edges(subjects)
     out += _ceilings(evidence)
     folds = evidence.study.design.folds

@@ -14,6 +14,9 @@ def fitting(evidence: Evidence) -> list[str]:
     spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
     beside = study.design.nuisance.asked
     own = "its word features" if study.responses.samples == "time" else "its features of the stimulus"
+    scaled = "z-scored"
+    if study.design.lags is not None:  # impulses stay at zero between stimuli
+        own, scaled = "its features at all lags", "scaled"
     features = f"{own} and the nuisance features" if beside else own
     used = [float(a) for d in evidence.summaries.values() if "alpha" in d for a in d["alpha"].values[[0, -1]]]
     widened = ""
@@ -26,7 +29,7 @@ def fitting(evidence: Evidence) -> list[str]:
     if linear:
         cited = "; ".join(LINEAR[name][1] for name in linear)
         out.append(
-            f"For every layer, responses were predicted from {features}, z-scored on the training "
+            f"For every layer, responses were predicted from {features}, {scaled} on the training "
             f"samples, by {' and, for comparison, by '.join(LINEAR[name][0] for name in linear)} "
             f"({cited}; NumPy, Harris 2020), penalties chosen per target from {spaced}{widened} by "
             "cross-validation within the training folds."

@@ -9,12 +9,16 @@ from neuroalign.config import Study
 from neuroalign.design.folds import ITEM_FOLDS
 from neuroalign.report.evidence import Evidence, texts
 from neuroalign.report.fitting import fitting
+from neuroalign.report.sensor_methods import lagged_design, sensor_recordings, timing_methods
 
 REFERENCES = {
     "Abraham 2014": "Abraham, A. et al. (2014). Machine learning for neuroimaging with scikit-learn. "
     "Frontiers in Neuroinformatics 8:14. doi:10.3389/fninf.2014.00014 (nilearn)",
     "Allen 2022": "Allen, E. J. et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience "
     "and artificial intelligence. Nature Neuroscience 25:116–126. doi:10.1038/s41593-021-00962-x",
+    "Appelhoff 2019": "Appelhoff, S. et al. (2019). MNE-BIDS: organizing electrophysiological data into the "
+    "BIDS format and facilitating their analysis. Journal of Open Source Software 4:1896. "
+    "doi:10.21105/joss.01896",
     "Benjamini & Hochberg 1995": "Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery "
     "rate: a practical and powerful approach to multiple testing. Journal of the Royal Statistical "
     "Society B 57:289–300. doi:10.1111/j.2517-6161.1995.tb02031.x",
@@ -24,6 +28,9 @@ REFERENCES = {
     "doi:10.1007/BF00117832",
     "Borcard 1992": "Borcard, D., Legendre, P. & Drapeau, P. (1992). Partialling out the spatial component "
     "of ecological variation. Ecology 73:1045–1055. doi:10.2307/1940179",
+    "Crosse 2016": "Crosse, M. J., Di Liberto, G. M., Bednar, A. & Lalor, E. C. (2016). The multivariate "
+    "temporal response function (mTRF) toolbox. Frontiers in Human Neuroscience 10:604. "
+    "doi:10.3389/fnhum.2016.00604",
     "Dupré la Tour 2022": "Dupré la Tour, T. et al. (2022). Feature-space selection with banded ridge "
     "regression. NeuroImage 264:119728. doi:10.1016/j.neuroimage.2022.119728",
     "Glover 1999": "Glover, G. H. (1999). Deconvolution of impulse response in event-related BOLD fMRI. "
@@ -31,12 +38,23 @@ REFERENCES = {
     "Gorgolewski 2016": "Gorgolewski, K. J. et al. (2016). The brain imaging data structure, a format for "
     "organizing and describing outputs of neuroimaging experiments. Scientific Data 3:160044. "
     "doi:10.1038/sdata.2016.44",
+    "Gramfort 2013": "Gramfort, A. et al. (2013). MEG and EEG data analysis with MNE-Python. Frontiers in "
+    "Neuroscience 7:267. doi:10.3389/fnins.2013.00267",
     "Harris 2020": "Harris, C. R. et al. (2020). Array programming with NumPy. Nature 585:357–362. "
     "doi:10.1038/s41586-020-2649-2",
     "Hoerl & Kennard 1970": "Hoerl, A. E. & Kennard, R. W. (1970). Ridge regression: biased estimation "
     "for nonorthogonal problems. Technometrics 12:55–67. doi:10.1080/00401706.1970.10488634",
+    "Holdgraf 2019": "Holdgraf, C. et al. (2019). iEEG-BIDS, extending the Brain Imaging Data Structure "
+    "specification to human intracranial electrophysiology. Scientific Data 6:102. "
+    "doi:10.1038/s41597-019-0105-7",
     "Huth 2016": "Huth, A. G. et al. (2016). Natural speech reveals the semantic maps that tile human "
     "cerebral cortex. Nature 532:453–458. doi:10.1038/nature17637",
+    "Kiesel 2008": "Kiesel, A., Miller, J., Jolicœur, P. & Brisson, B. (2008). Measurement of ERP latency "
+    "differences: a comparison of single-participant and jackknife-based scoring methods. "
+    "Psychophysiology 45:250–274. doi:10.1111/j.1469-8986.2007.00618.x",
+    "King & Dehaene 2014": "King, J.-R. & Dehaene, S. (2014). Characterizing the dynamics of mental "
+    "representations: the temporal generalization method. Trends in Cognitive Sciences 18:203–210. "
+    "doi:10.1016/j.tics.2014.01.002",
     "Lage-Castellanos 2019": "Lage-Castellanos, A. et al. (2019). Methods for computing the maximum "
     "performance of computational models of fMRI responses. PLoS Computational Biology 15:e1006397. "
     "doi:10.1371/journal.pcbi.1006397",
@@ -45,17 +63,26 @@ REFERENCES = {
     "visual areas. Frontiers in Computational Neuroscience 9:135. doi:10.3389/fncom.2015.00135",
     "Li 2006": "Li, P., Hastie, T. J. & Church, K. W. (2006). Very sparse random projections. "
     "Proceedings of the 12th ACM SIGKDD Conference, 287–296. doi:10.1145/1150402.1150436",
+    "Maris & Oostenveld 2007": "Maris, E. & Oostenveld, R. (2007). Nonparametric statistical testing of EEG- "
+    "and MEG-data. Journal of Neuroscience Methods 164:177–190. doi:10.1016/j.jneumeth.2007.03.024",
     "Nichols & Holmes 2002": "Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for "
     "functional neuroimaging: a primer with examples. Human Brain Mapping 15:1–25. doi:10.1002/hbm.1058",
     "Nili 2014": "Nili, H. et al. (2014). A toolbox for representational similarity analysis. "
     "PLoS Computational Biology 10:e1003553. doi:10.1371/journal.pcbi.1003553",
+    "Niso 2018": "Niso, G. et al. (2018). MEG-BIDS, the brain imaging data structure extended to "
+    "magnetoencephalography. Scientific Data 5:180110. doi:10.1038/sdata.2018.110",
     "Nishimoto 2011": "Nishimoto, S. et al. (2011). Reconstructing visual experiences from brain activity "
     "evoked by natural movies. Current Biology 21:1641–1646. doi:10.1016/j.cub.2011.08.031",
     "Nunez-Elizalde 2019": "Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding "
     "models with non-spherical multivariate normal priors. NeuroImage 197:482–492. "
     "doi:10.1016/j.neuroimage.2019.04.012",
+    "Pernet 2019": "Pernet, C. R. et al. (2019). EEG-BIDS, an extension to the brain imaging data structure "
+    "for electroencephalography. Scientific Data 6:103. doi:10.1038/s41597-019-0104-8",
     "Sahani & Linden 2003": "Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? "
     "Advances in Neural Information Processing Systems 15:125–132.",
+    "Smith & Nichols 2009": "Smith, S. M. & Nichols, T. E. (2009). Threshold-free cluster enhancement: "
+    "addressing problems of smoothing, threshold dependence and localisation in cluster inference. "
+    "NeuroImage 44:83–98. doi:10.1016/j.neuroimage.2008.03.061",
     "Wolf 2020": "Wolf, T. et al. (2020). Transformers: state-of-the-art natural language processing. "
     "EMNLP: System Demonstrations, 38–45. doi:10.18653/v1/2020.emnlp-demos.6",
 }
@@ -73,6 +100,7 @@ def methods(evidence: Evidence) -> str:
         *_controls(evidence),
         *_ceiling(evidence),
         *_inference(evidence),
+        *timing_methods(evidence),
     ]
     return " ".join(parts)
 
@@ -98,15 +126,15 @@ def _networks(evidence: Evidence) -> list[str]:
 def _recordings(evidence: Evidence) -> list[str]:
     study = evidence.study
     settings = study.responses
+    if evidence.kind == "sensors":
+        return [*sensor_recordings(evidence), *_cleaning(evidence)]
     kinds = {"surface": "surface vertices", "volume": "voxels", "cifti": "grayordinates"}
     where = kinds.get(evidence.kind, "parcels")
     space = f" in {settings.space}" if settings.space else ""
     reader = ", read with nilearn (Abraham 2014)" if settings.kind != "parcels" else ""
     out = [f"Responses were taken at {where}{space} from {study.dataset.derivatives}{reader}."]
-    cleaning = dict.fromkeys(r["cleaning"] for r in evidence.recordings.values() if r.get("cleaning"))
-    if cleaning:
-        out += [text if text.endswith(".") else f"{text}." for text in cleaning]
-        return out
+    if cleaning := _cleaning(evidence):
+        return [*out, *cleaning]
     if settings.confounds:
         out.append(f"Confounds were regressed out within each run: {', '.join(settings.confounds)}.")
     if settings.high_pass_hz:
@@ -122,22 +150,29 @@ def _recordings(evidence: Evidence) -> list[str]:
     return out
 
 
+def _cleaning(evidence: Evidence) -> list[str]:
+    """What the responses say was done to them, once for all who had the same."""
+    told = dict.fromkeys(r["cleaning"] for r in evidence.recordings.values() if r.get("cleaning"))
+    return [text if text.endswith(".") else f"{text}." for text in told]
+
+
 def _design(study: Study) -> list[str]:
     design = study.design
     if study.responses.samples == "trials":
         return _trial_design(study)
-    if design.resample == "lanczos":
+    if design.lags is not None:
+        out = lagged_design(study)
+    elif design.resample == "lanczos":
         delays = ", ".join(f"{delay:g}" for delay in design.delays)
-        how = (
-            f"resampled to the times of the volumes with a Lanczos kernel of {design.lanczos_window} lobes "
-            f"and delayed by {delays} s (finite impulse response; Huth 2016)"
-        )
+        out = [
+            f"Word features were resampled to the times of the volumes with a Lanczos kernel of "
+            f"{design.lanczos_window} lobes and delayed by {delays} s (finite impulse response; Huth 2016)."
+        ]
     else:
-        how = (
-            "convolved with a canonical haemodynamic response function (Glover 1999) "
-            "and sampled at the times of the volumes"
-        )
-    out = [f"Word features were {how}."]
+        out = [
+            "Word features were convolved with a canonical haemodynamic response function (Glover 1999) "
+            "and sampled at the times of the volumes."
+        ]
     if design.filter and study.responses.high_pass_hz:
         out.append("The drifts removed from the responses were removed from the features too.")
     folds = design.folds
@@ -186,7 +221,8 @@ def _controls(evidence: Evidence) -> list[str]:
     out = []
     if named:
         longer = ""
-        if nuisance.word_rate and evidence.study.design.resample == "lanczos":
+        design = evidence.study.design
+        if nuisance.word_rate and design.resample == "lanczos" and design.lags is None:
             delays = nuisance.delays
             longer = f"; word rate with {len(delays)} delays from {min(delays):g} to {max(delays):g} s"
         out.append(

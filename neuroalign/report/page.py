@@ -12,7 +12,7 @@ from markupsafe import Markup
 from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
-from neuroalign.report import figures, partition, prompts, rivals, tables, truth, viewer
+from neuroalign.report import figures, partition, prompts, rivals, sensor_words, tables, truth, viewer
 from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
 from neuroalign.report.findings import findings, warnings
@@ -133,11 +133,16 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
             if "tr" in summary.attrs
             else "trials per subject"
         )
+        if evidence.kind == "sensors":
+            what = sensor_words.samples(evidence)
         facts.append(("Samples", f"{_range(samples)} {what}"))
-    kinds = {"surface": "vertices", "volume": "voxels", "cifti": "grayordinates"}
-    where = kinds.get(evidence.kind, "parcels")
-    space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
-    facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
+    if evidence.kind == "sensors":
+        facts += sensor_words.facts(evidence)
+    else:
+        kinds = {"surface": "vertices", "volume": "voxels", "cifti": "grayordinates"}
+        where = kinds.get(evidence.kind, "parcels")
+        space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
+        facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
     nuisance = study.design.nuisance.networks
     for name, network in study.conditions().items():
         if name in nuisance:

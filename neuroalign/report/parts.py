@@ -10,12 +10,15 @@ import pandas as pd
 from neuroalign.report import (
     attention,
     figures,
+    kernel_figures,
     latencies,
     partition,
     prompts,
     recovered,
     rivals,
+    sensor_figures,
     tables,
+    timings,
     truth,
 )
 from neuroalign.report.canvas import Canvas
@@ -71,7 +74,9 @@ def parts(
             regional,
         )
     ]
-    if canvas is not None:
+    if evidence.kind == "sensors":
+        found += _sensor_parts(evidence)
+    elif canvas is not None:
         drawn = [picture for model in models for picture in figures.map_pictures(evidence, *model, canvas)]
         found.append(Part("maps", "Maps", drawn))
     elif evidence.kind == "parcels":
@@ -105,6 +110,24 @@ def parts(
     )
     versions = printed(tables.version_table(evidence), "")
     return [*found, Part("versions", "Versions", tables=[versions])]
+
+
+def _sensor_parts(evidence: Evidence) -> list[Part]:
+    """Scores of channels: over time and on heads, or by channel and over lags."""
+    models = evidence.models()
+    if sensor_figures.is_epoched(evidence):
+        times = [picture for model in models for picture in sensor_figures.time_pictures(evidence, *model)]
+        heads = sensor_figures.models_picture(evidence, models)
+        heads += [picture for model in models for picture in sensor_figures.head_pictures(evidence, *model)]
+        when = [picture for model in models for picture in timings.timing_pictures(evidence, *model)]
+        found = [Part("time", "Layers in time", times), Part("maps", "Topographies", heads)]
+        return [*found, Part("timing", "Timing", when, paragraphs=[timings.ABOUT])] if when else found
+    drawn = [picture for model in models for picture in kernel_figures.channel_pictures(evidence, *model)]
+    found = [Part("maps", "Channels", drawn)]
+    kernels = [picture for model in models for picture in kernel_figures.kernel_pictures(evidence, *model)]
+    if kernels:
+        found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[kernel_figures.ABOUT]))
+    return found
 
 
 def _named(columns: Sequence[str], several: bool) -> list[str]:

@@ -37,12 +37,50 @@ def places(kind: str) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
         coordinates = {"i": i, "j": j, "k": k}
         affine = np.array([[-3, 0, 0, 12], [0, 3, 0, -15], [0, 0, 4, -8], [0, 0, 0, 1]], float)
         attributes = {"space": "MNI152NLin2009cAsym", "affine": affine.ravel().tolist(), "shape": [9, 11, 5]}
+    elif kind in ("sensors", "series"):
+        return sensed(kind)
     else:
         names = ["LATL", "RATL", "RPTL", "LIPL", "LPreM", "LIFG"]
         position = np.linspace(0.05, 0.95, len(names))
         coordinates = {"name": np.array(names, object)}
         attributes = {"space": ""}
     return coordinates, attributes, position
+
+
+LATENCIES = np.arange(-10, 41) / 100
+FIRST_S, LAST_S = 0.1, 0.3
+"""Latencies at which the first and the last layer were planted."""
+
+
+def cap() -> tuple[list[str], np.ndarray]:
+    """Names of 64 channels and their places (m)."""
+    import mne
+
+    montage = mne.channels.make_standard_montage("biosemi64")
+    found = montage.get_positions()["ch_pos"]
+    return list(found), np.array(list(found.values()))
+
+
+def sensed(kind: str) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+    """EEG of 64 channels: at latencies, or of whole runs. Channels behind answer, layer after layer."""
+    names, where = cap()
+    times = LATENCIES if kind == "sensors" else np.zeros(1)
+    channel = np.repeat(names, len(times)).astype(object)
+    x, y, z = np.repeat(where, len(times), axis=0).T
+    latency = np.tile(times, len(names))
+    position = (latency - FIRST_S) / (LAST_S - FIRST_S) if kind == "sensors" else 0.5 + 0 * latency
+    position = np.where((y < -0.03) & (position >= 0) & (position <= 1), position, np.nan)
+    coordinates = {"channel": channel, "channel_type": np.full(len(channel), "eeg", object)}
+    coordinates |= {"x": x, "y": y, "z": z}
+    attributes = {"kind": "sensors", "space": "", "sampling_hz": 100.0, "montage": "biosemi64"}
+    attributes["n_channels"] = len(names)
+    if kind == "series":
+        return coordinates | {"name": channel}, attributes | {"tr": 0.01}, position
+    shown = np.array(
+        [f"{name} {1000 * at:.0f} ms" for name, at in zip(channel, latency, strict=True)], object
+    )
+    more = {"samples": "trials", "n_latencies": len(times)}
+    return coordinates | {"latency": latency, "name": shown}, attributes | more, position
 
 
 def _anterior() -> np.ndarray:
@@ -60,6 +98,9 @@ def planted(kind: str, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """Region, depth (NaN where no network drives) and true ceiling of every target."""
     if kind == "parcels":
         return np.array([""] * len(position), object), position.copy(), np.full(len(position), 0.6)
+    if kind in ("sensors", "series"):
+        driven = np.isfinite(position)
+        return np.array([""] * len(position), object), position.copy(), np.where(driven, 0.6, 0.0)
     edges = [0.25, 0.5, 0.72, 0.86]
     region = np.array(ROIS, object)[np.digitize(position, edges)]
     depth = np.where(position < edges[2], position / edges[2], np.nan)
@@ -185,9 +226,18 @@ def summary(kind: str, subject: str, network: str, seed: int, options: dict[str,
     counts = rng.multinomial(int(valid.sum()) * 4, np.exp(-((np.arange(17) - 9) ** 2) / 8) / 5.0132565)
     variables["alpha_count"] = ("alpha", counts.astype(np.int64))
     coordinates = {name: ("target", values) for name, values in coordinates.items()}
-    if kind != "parcels" and options.get("roi", True):
+    if kind in ("sensors", "series"):
+        coordinates["roi"] = ("target", np.full(n, "", object))
+    elif kind != "parcels" and options.get("roi", True):
         names = options.get("roi_names", {})
         coordinates["roi"] = ("target", np.array([names.get(label, label) for label in region], object))
+    if kind == "series":
+        lags = np.arange(-10, 41) / 100
+        shape = np.exp(-((lags - 0.2) ** 2) / 0.002)[:, None] * np.where(valid & driven, 1.0, 0.05)
+        variables["chosen_kernel"] = (("lag", "target"), shape.astype(np.float32))
+        by_layer = np.tile(shape, (len(layers), 1, 1)).astype(np.float32)
+        variables["kernel"] = (("layer", "lag", "target"), by_layer)
+        coordinates["lag"] = lags
     return xr.Dataset(
         variables,
         {
@@ -201,7 +251,7 @@ def summary(kind: str, subject: str, network: str, seed: int, options: dict[str,
             "subject": subject,
             "task": "story",
             "kind": kind,
-            "tr": 1.5,
+            **({} if "samples" in attributes else {"tr": 1.5}),
             **attributes,
             "network": network,
             "encoder": "ridge",
@@ -241,6 +291,13 @@ def group(members: list[xr.Dataset]) -> xr.Dataset:
     return out.assign_attrs(subject="group", group_method=method, subjects=subjects)
 
 
+SENSORS = {
+    "sensors": {"kind": "eeg", "samples": "trials"},
+    "series": {"kind": "eeg", "samples": "time"},
+}
+"""What the config says of responses of these kinds."""
+
+
 def configured(folder: Path, kind: str, subjects: int, options: dict[str, Any]) -> config.Study:
     """The configuration of a synthetic study below `folder`."""
     raw: dict[str, Any] = {
@@ -252,7 +309,7 @@ def configured(folder: Path, kind: str, subjects: int, options: dict[str, Any]) 
             "subjects": [f"{subject + 1:02d}" for subject in range(subjects)],
         },
         "networks": {"minilm": {"source": "package:some/model", "untrained": options.get("twin", True)}},
-        "responses": {"kind": kind, "average": options.get("average", False)},
+        "responses": {"kind": kind, "average": options.get("average", False)} | SENSORS.get(kind, {}),
         "design": options.get("design", {}),
         "encoders": options.get("encoders", ["ridge"]),
     }
@@ -276,10 +333,11 @@ def made(study: config.Study, options: dict[str, Any]) -> tuple[dict[Any, xr.Dat
     """All summaries by (subject, network, encoder) and groups by (network, encoder)."""
     labels = study.subjects() + (["average"] if options.get("average") else [])
     summaries, groups = {}, {}
+    kind = options.get("kind", study.responses.kind)
     for number, network in enumerate([*study.all_networks(), "nuisance"]):
         for index, subject in enumerate(labels):
             seed = 100 * number + index
-            plain = summary(study.responses.kind, subject, network, seed, options)
+            plain = summary(kind, subject, network, seed, options)
             for encoder in study.encoders:
                 summaries[subject, network, encoder] = as_of(encoder, plain, seed, options)
         left_out = ("average", options.get("dead_subject"))
@@ -301,7 +359,7 @@ def build_study(folder: Path, kind: str = "parcels", subjects: int = 3, **option
     root = Path(study.dataset.path)
     root.mkdir(parents=True)
     (root / "dataset_description.json").write_text(json.dumps({"Name": "A story", "BIDSVersion": "1.10.0"}))
-    summaries, groups = made(study, options)
+    summaries, groups = made(study, options | {"kind": kind})
     for (subject, network, encoder), dataset in summaries.items():
         path = layout.SUMMARY.format(subject=subject, network=network, encoder=encoder)
         arrays.save_arrays(dataset, output / path)
@@ -365,7 +423,8 @@ def make_evidence(tmp_path: Path):
 
     def make(kind: str = "parcels", subjects: int = 3, **options: Any) -> Evidence:
         study = configured(tmp_path, kind, subjects, options)
-        return Evidence(study, *made(study, options), recordings={}, networks={}, truth=None)
+        found = made(study, options | {"kind": kind})
+        return Evidence(study, *found, recordings={}, networks={}, truth=None)
 
     return make
 
