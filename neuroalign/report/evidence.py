@@ -53,6 +53,8 @@ class Evidence:
         What the stages `prompts` and `prompts_group` wrote, of subjects, "average" and "group".
     timings : dict (owner, network, encoder) → xr.Dataset
         What the stages `timing` and `timing_group` wrote of epochs.
+    reconstructions : dict (subject, network) → xr.Dataset
+        What the stage `reconstruction` wrote of continuous recordings.
     """
 
     study: Study
@@ -64,6 +66,7 @@ class Evidence:
     missing: list[str] = field(default_factory=list)
     prompts: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     timings: dict[tuple[str, str, str], xr.Dataset] = field(default_factory=dict)
+    reconstructions: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
 
     @property
     def any_summary(self) -> xr.Dataset:
@@ -165,7 +168,29 @@ def open_evidence(study: Study) -> Evidence:
     truth = Path(study.dataset.path) / layout.TRUTH
     known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
     timings = _timings(study, summaries)
-    return Evidence(study, summaries, groups, recordings, networks, known, missing, prompts, timings)
+    return Evidence(
+        study,
+        summaries,
+        groups,
+        recordings,
+        networks,
+        known,
+        missing,
+        prompts,
+        timings,
+        _reconstructions(study, subjects),
+    )
+
+
+def _reconstructions(study: Study, subjects: list[str]) -> dict[tuple[str, str], xr.Dataset]:
+    """Reconstructions that are there, by subject and network."""
+    found = {}
+    for network in study.conditions():
+        for subject in subjects:
+            path = Path(study.output, layout.RECONSTRUCTION.format(subject=subject, network=network))
+            if path.exists():
+                found[subject, network] = arrays.open_arrays(path)
+    return found
 
 
 def _timings(

@@ -12,7 +12,17 @@ from markupsafe import Markup
 from neuroalign import layout
 from neuroalign.arrays import replacing
 from neuroalign.config import Study
-from neuroalign.report import figures, partition, prompts, rivals, sensor_words, tables, truth, viewer
+from neuroalign.report import (
+    figures,
+    partition,
+    prompts,
+    reconstructions,
+    rivals,
+    sensor_words,
+    tables,
+    truth,
+    viewer,
+)
 from neuroalign.report.canvas import open_canvas
 from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
 from neuroalign.report.findings import findings, warnings
@@ -88,6 +98,10 @@ def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
             for model in models
         ]
         found["partition"] = pd.concat(parts)
+    if networks := reconstructions.reconstructed(evidence):
+        found["reconstruction"] = pd.concat(
+            [reconstructions.reconstruction_table(evidence, name).assign(network=name) for name in networks]
+        )
     if networks := prompts.compared(evidence):
         found["prompts"] = pd.concat([prompts.prompt_table(evidence, network) for network in networks])
     if pairs := rivals.pairs(evidence):

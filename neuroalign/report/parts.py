@@ -14,6 +14,7 @@ from neuroalign.report import (
     latencies,
     partition,
     prompts,
+    reconstructions,
     recovered,
     rivals,
     sensor_figures,
@@ -127,6 +128,16 @@ def _sensor_parts(evidence: Evidence) -> list[Part]:
     kernels = [picture for model in models for picture in kernel_figures.kernel_pictures(evidence, *model)]
     if kernels:
         found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[kernel_figures.ABOUT]))
+    if networks := reconstructions.reconstructed(evidence):
+        shown = [
+            printed(
+                reconstructions.reconstruction_table(evidence, network), f"{network}: reconstructed features"
+            )
+            for network in networks
+        ]
+        found.append(
+            Part("reconstruction", "Reconstruction", tables=shown, paragraphs=[reconstructions.ABOUT])
+        )
     return found
 
 
