@@ -136,7 +136,7 @@ def _prepared(shown: Shown) -> Iterator[None]:
     batches = iter([pixels for (pixels,) in shown.batches])
     model = network.model
     network.model = replace(model, prepare=lambda images: next(batches))
-    with mock.patch("neuroalign.networks.images.read_image", lambda uri: uri):
+    with mock.patch("neuroalign.networks.vision.images.read_image", lambda uri: uri):
         yield
     network.model = model
 

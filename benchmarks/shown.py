@@ -104,7 +104,7 @@ def open_shown(way: Way, folder: Path, batches: int) -> Shown:
 
 
 def _images(way: Way, folder: Path, batches: int) -> Shown:
-    from neuroalign.networks.vision import image_part, open_network
+    from neuroalign.networks.vision.vision import image_part, open_network
     from neuroalign.settings.networks import Vision
     from neuroalign.stimuli.media import content_digest, read_image
 
@@ -126,7 +126,7 @@ def _images(way: Way, folder: Path, batches: int) -> Shown:
 
 
 def _words(way: Way, folder: Path, batches: int) -> Shown:
-    from neuroalign.networks.text import open_network
+    from neuroalign.networks.language.text import open_network
     from neuroalign.settings.networks import Text
 
     settings = Text(

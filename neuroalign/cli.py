@@ -34,6 +34,10 @@ STAGES = {
     "group": ("combine the subjects", ("network", "encoder")),
     "timing": ("find out when each layer predicts epochs", ("subject", "network", "encoder")),
     "timing_group": ("combine when layers predict the epochs of all subjects", ("network", "encoder")),
+    "reconstruction": (
+        "predict the features of a network from a subject's EEG or MEG",
+        ("subject", "network"),
+    ),
     "prompts": ("compare the prompts of a network for a subject", ("subject", "network")),
     "prompts_group": ("combine what subjects prefer among the prompts of a network", ("network",)),
     "maps": ("write GIFTI, NIfTI and TSV maps as BIDS derivatives", ()),

@@ -398,6 +398,39 @@ def timing_files(study: Study) -> list[Path]:
     ]
 
 
+def reconstructing(study: Study) -> bool:
+    """Whether stimuli are predicted from recordings, too."""
+    return study.design.lags is not None and study.design.lags.backward
+
+
+def reconstruction(study: Study, subject: str, network: str) -> None:
+    """Predict the features of one network from the recordings of one subject."""
+    from neuroalign import arrays
+    from neuroalign.alignment.reconstruction import reconstruct
+
+    if not reconstructing(study):
+        raise ConfigError("design.lags.backward is not set; set it to true for continuous EEG or MEG")
+    _known(network, study.fitted_networks(), "network")
+    made = reconstruct(
+        *_samples(study, subject),
+        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        study.design,
+        study.ridge.alphas.values(),
+        _beside(study),
+    )
+    made.attrs.update(network=network)
+    arrays.save_arrays(made, _path(study, layout.RECONSTRUCTION, subject=subject, network=network))
+
+
+def reconstruction_files(study: Study) -> list[Path]:
+    """Where the reconstructions lie; none where none are asked for."""
+    return [
+        _path(study, layout.RECONSTRUCTION, subject=subject, network=network)
+        for subject in (study.subjects() if reconstructing(study) else [])
+        for network in study.fitted_networks()
+    ]
+
+
 def prompted_networks(study: Study) -> list[str]:
     """Networks whose prompts are compared: those fitted under several, where ridge regression is."""
     return list(study.compared_prompts()) if COMPARED in study.encoders else []

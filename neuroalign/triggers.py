@@ -75,6 +75,7 @@ READS = {
     ),
     "summary": Reads(("neuroalign.alignment.layers",)),
     "group": Reads(("neuroalign.alignment.group",), ("inference", "seed"), but=_DRAWS),
+    "reconstruction": Reads(("neuroalign.alignment.reconstruction",), ("design", "ridge")),
     "timing": Reads(("neuroalign.alignment.timing",), ("inference.bootstraps", "design.repeats", "seed")),
     "timing_group": Reads(
         ("neuroalign.alignment.timing_group",), ("inference.bootstraps", "inference.permutations", "seed")

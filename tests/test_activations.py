@@ -23,7 +23,7 @@ from neuroalign import activations
 from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError
-from neuroalign.networks.text import TextNetwork, open_network
+from neuroalign.networks.language.text import TextNetwork, open_network
 from neuroalign.settings.networks import Text
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -46,9 +46,9 @@ EXTRACTIONS = {"activations a", "activations auntrained", "activations b", "acti
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("design.delays", [2, 4], FITS | {"prompts"}),
+        ("design.delays", [2, 4], FITS | {"prompts", "reconstruction"}),
         ("design.folds.by", "run", set()),
-        ("ridge.alphas.count", 5, FITS | {"prompts"}),
+        ("ridge.alphas.count", 5, FITS | {"prompts", "reconstruction"}),
         ("banded_ridge.candidates", 5, {"fit banded_ridge", "prompts"}),
         ("cross_attention.steps", 5, {"fit cross_attention", "fit stack"}),
         ("encoders", ["ridge", "banded_ridge"], set()),

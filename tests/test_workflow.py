@@ -76,6 +76,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
     }
     command = [
         sys.executable,

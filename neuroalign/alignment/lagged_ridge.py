@@ -74,16 +74,16 @@ class FoldLaggedRidge:
         root of Σ_f (w_f s_f)², with s the spread of a feature over training samples.
         """
         features = self._features(nuisance, network, fold.train)
-        inside, segments = features[fold.train], self._joined(fold.train)
+        inside, segments = features[fold.train], self.joined(fold.train)
 
         def fit(grid: np.ndarray) -> LaggedRidgeEncoder:
             encoder = LaggedRidgeEncoder(self.lags, grid, fold.inner, metric="r2")
             return encoder.fit(inside, observed[fold.train], segments)
 
         encoder = fit_widening(fit, self.alphas)
-        around = self._around(fold.test)
+        around = self.around(fold.test)
         held = np.searchsorted(around, fold.test)
-        predicted = encoder.predict(features[around], self._joined(around))[held]
+        predicted = encoder.predict(features[around], self.joined(around))[held]
         weights = encoder.coef_ * inside.std(axis=0)[:, None, None]
         if network is None:
             kernel = weights.sum(axis=0)
@@ -99,19 +99,19 @@ class FoldLaggedRidge:
         bands = [self._unit(nuisance, train)] if nuisance.shape[1] else []
         if network is not None:
             bands = [np.float32(np.sqrt(NUISANCE_VARIANCE)) * band for band in bands]
-            bands.append(self._unit(_principal(network, train, self.components), train))
+            bands.append(self._unit(principal(network, train, self.components), train))
         return np.concatenate(bands, axis=1)
 
     def _unit(self, features: np.ndarray, train: np.ndarray) -> np.ndarray:
         total = features[train].var(axis=0, dtype=np.float64).sum() * len(self.lags)
         return features * np.float32(1 / np.sqrt(total)) if total > 0 else features
 
-    def _joined(self, samples: np.ndarray) -> np.ndarray:
+    def joined(self, samples: np.ndarray) -> np.ndarray:
         """Number the stretches of some samples (ascending) between which others are missing."""
         same = (np.diff(samples) == 1) & (np.diff(self.segments[samples]) == 0)
         return np.concatenate([[0], np.cumsum(~same)])
 
-    def _around(self, samples: np.ndarray) -> np.ndarray:
+    def around(self, samples: np.ndarray) -> np.ndarray:
         """These samples and those that their lags reach."""
         wanted = np.zeros(len(self.segments) + 1, int)
         reach = max(abs(int(self.lags[0])), abs(int(self.lags[-1])))
@@ -120,7 +120,7 @@ class FoldLaggedRidge:
         return np.flatnonzero(np.cumsum(wanted)[:-1] > 0)
 
 
-def _principal(features: np.ndarray, train: np.ndarray, components: int | None) -> np.ndarray:
+def principal(features: np.ndarray, train: np.ndarray, components: int | None) -> np.ndarray:
     """The leading principal components (n_samples, n_components) of features, by training samples.
 
     Columns count alike and are not centred: what all stimuli share stays in.

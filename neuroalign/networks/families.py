@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from neuroalign.settings.networks import Network
 
 MODULES = {
-    "text": "neuroalign.networks.text",
-    "vision": "neuroalign.networks.vision",
-    "audio": "neuroalign.networks.audio",
-    "video": "neuroalign.networks.video",
-    "multimodal": "neuroalign.networks.multimodal",
-    "module": "neuroalign.networks.module",
-    "handmade": "neuroalign.networks.handmade",
-    "features": "neuroalign.networks.features",
+    "text": "neuroalign.networks.language.text",
+    "vision": "neuroalign.networks.vision.vision",
+    "audio": "neuroalign.networks.audio.audio",
+    "video": "neuroalign.networks.vision.video",
+    "multimodal": "neuroalign.networks.language.multimodal",
+    "module": "neuroalign.networks.own.module",
+    "handmade": "neuroalign.networks.handmade.handmade",
+    "features": "neuroalign.networks.own.features",
 }
 """Family → the module that has `open_network` and `layer_names`."""
 

@@ -13,6 +13,7 @@ import re
 import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -90,8 +91,12 @@ def _commit(source: str, revision: str | None) -> str:
     """The commit behind a name on the hub; where this machine has none yet, the one it would get."""
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
-    if (cached := cached_commit(source, revision)) is not None:
-        return cached
+    return cached_commit(source, revision) or _newest(source, revision)
+
+
+@cache
+def _newest(source: str, revision: str | None) -> str:
+    """What the hub says, asked once; empty where it says nothing."""
     from huggingface_hub import HfApi
 
     with suppress(Exception):  # no such name, no connection: fetching it will say so

@@ -60,6 +60,12 @@ class Lags(Section):
         "the cube of units times lags",
     )
 
+    backward: bool = Field(
+        False,
+        description="also predict the stimulus from all channels (reconstruction), which costs the cube of "
+        "channels times lags",
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> Lags:
         if self.stop_s < self.start_s:

@@ -96,7 +96,5 @@ def test_components_keep_what_matters(planted):
 
 def test_a_gap_in_time_ends_a_segment():
     around = FoldLaggedRidge([1.0], LAGS, 0.01, SEGMENTS, None)
-    np.testing.assert_array_equal(
-        around._joined(np.array([0, 1, 2, 10, 11, 120, 121])), [0, 0, 0, 1, 1, 2, 2]
-    )
-    np.testing.assert_array_equal(around._around(np.array([50])), np.arange(45, 56))
+    np.testing.assert_array_equal(around.joined(np.array([0, 1, 2, 10, 11, 120, 121])), [0, 0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(around.around(np.array([50])), np.arange(45, 56))

@@ -14,7 +14,7 @@ import transformers
 from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.audio_model import Timing
+from neuroalign.networks.audio.audio_model import Timing
 from neuroalign.networks.families import layer_names, layer_table, open_network
 from neuroalign.settings.media import Audio
 from neuroalign.stimuli.clips import gather_clips

@@ -15,9 +15,9 @@ from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, NetworkError
-from neuroalign.networks import image_features
 from neuroalign.networks.families import layer_names, open_network
-from neuroalign.networks.image_features import CYCLES, ORIENTATIONS, SIDE
+from neuroalign.networks.handmade import image_features
+from neuroalign.networks.handmade.image_features import CYCLES, ORIENTATIONS, SIDE
 from neuroalign.settings.features import Handmade
 from neuroalign.settings.networks import Text
 from neuroalign.stimuli.media import content_digest

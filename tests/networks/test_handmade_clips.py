@@ -11,8 +11,8 @@ from neuroalign.activations import extract
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError
 from neuroalign.networks.families import layer_names, open_network
-from neuroalign.networks.image_features import relative_luminance
-from neuroalign.networks.sound_features import FLOOR, envelope, mel
+from neuroalign.networks.handmade.image_features import relative_luminance
+from neuroalign.networks.handmade.sound_features import FLOOR, envelope, mel
 from neuroalign.settings.features import Features, Handmade
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.recorded import file_digest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuroalign.networks.layouts import layout_of
+from neuroalign.networks.vision.layouts import layout_of
 
 
 @pytest.mark.parametrize(

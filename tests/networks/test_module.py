@@ -16,7 +16,7 @@ from PIL import Image
 from neuroalign import configfile
 from neuroalign.errors import ConfigError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
-from neuroalign.networks.module import prepare
+from neuroalign.networks.own.module import prepare
 from neuroalign.settings.modules import Module
 
 pytestmark = pytest.mark.usefixtures("one_thread")

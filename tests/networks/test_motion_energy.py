@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from neuroalign.errors import NetworkError
-from neuroalign.networks import motion_energy as energy
 from neuroalign.networks.families import open_network
-from neuroalign.networks.motion_energy import RATE_HZ, Step, motion_energy
+from neuroalign.networks.handmade import motion_energy as energy
+from neuroalign.networks.handmade.motion_energy import RATE_HZ, Step, motion_energy
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.recorded import file_digest

@@ -15,8 +15,8 @@ from PIL import Image
 from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.conversation import alike, joined
 from neuroalign.networks.families import layer_names, layer_table, open_network
+from neuroalign.networks.language.conversation import alike, joined
 from neuroalign.settings.networks import Multimodal
 from neuroalign.stimuli.media import read_image
 
@@ -214,7 +214,7 @@ def test_inputs_of_different_length_are_not_joined(sources, pictures):
 
 
 def test_what_follows_the_end_is_not_read(sources, pictures):
-    from neuroalign.networks.multimodal import _until_the_end
+    from neuroalign.networks.language.multimodal import _until_the_end
 
     said = torch.tensor([[5, 1, 2, 2], [5, 6, 7, 8], [1, 2, 2, 2], [5, 3, 1, 2]])
     expected = [[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from neuroalign.networks import sources
+from neuroalign.networks import origins, sources
 from neuroalign.networks.origins import SMALL_BYTES, origin_digest
 from neuroalign.settings.families import FAMILIES
 
@@ -121,7 +121,9 @@ def hub(tmp_path, monkeypatch):
             return type("Info", (), {"sha": newest["commit"]})()
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    return newest
+    origins._newest.cache_clear()
+    yield newest
+    origins._newest.cache_clear()
 
 
 def cache(commit, revision="main"):

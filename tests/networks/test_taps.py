@@ -12,7 +12,7 @@ import transformers
 from neuroalign import cli
 from neuroalign.errors import NetworkError
 from neuroalign.networks.families import layer_table, open_network
-from neuroalign.networks.taps import Tap, first_tensor, read
+from neuroalign.networks.tapping.taps import Tap, first_tensor, read
 from neuroalign.settings.networks import Text, Vision
 from neuroalign.stimuli.media import read_image
 

@@ -16,7 +16,7 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.text import layer_names, open_network
+from neuroalign.networks.language.text import layer_names, open_network
 from neuroalign.settings.networks import Text
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -179,7 +179,7 @@ def test_layers_are_named_by_module_path(sources, kind):
 
 def test_layers_shared_among_depths_are_numbered():
     configuration = transformers.AlbertConfig(vocab_size=20, embedding_size=8, **SHAPE)
-    from neuroalign.networks.layers import name_layers
+    from neuroalign.networks.tapping.layers import name_layers
 
     names, _, blocks = name_layers(transformers.AutoModel.from_config(configuration))
     assert names == tuple(f"hidden_states.{index}" for index in range(4))

@@ -13,7 +13,7 @@ from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_table, open_network
-from neuroalign.networks.films import moments
+from neuroalign.networks.vision.films import moments
 from neuroalign.settings.media import Video
 from neuroalign.settings.networks import Vision
 from neuroalign.stimuli.clips import gather_clips

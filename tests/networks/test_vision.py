@@ -17,7 +17,7 @@ from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
-from neuroalign.networks.images import ImageNetwork
+from neuroalign.networks.vision.images import ImageNetwork
 from neuroalign.settings.networks import Text, Vision
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -3,6 +3,7 @@ rule report:
         summaries=stages.summary_files(STUDY),
         prompts=stages.prompt_files(STUDY),
         timing=stages.timing_files(STUDY),
+        reconstructions=stages.reconstruction_files(STUDY),
         maps=at(layout.MAPS),
         simulated=SIMULATED,
     output:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from neuroalign.networks.image_features import luminance
+from neuroalign.networks.handmade.image_features import luminance
 from neuroalign.recordings.simulated import planted_voxels
 from neuroalign.recordings.simulated.image_files import (
     describe_viewers,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from neuroalign.networks.text import open_network
+from neuroalign.networks.language.text import open_network
 from neuroalign.recordings.simulated import planted
 from neuroalign.recordings.simulated.fields import whitened
 from neuroalign.recordings.simulated.listeners import Listener, invite, record

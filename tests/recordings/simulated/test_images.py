@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from neuroalign import arrays, bids, layout
-from neuroalign.networks import image_features
+from neuroalign.networks.handmade import image_features
 from neuroalign.recordings.simulated import pictures, planted_voxels, simulations
 from neuroalign.recordings.simulated.viewers import invite_viewer
 from neuroalign.settings.features import Handmade

@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.audio_model import HearingModel
+from neuroalign.networks.audio.audio_model import HearingModel
 from neuroalign.networks.base import Layer, Window
 from neuroalign.networks.items import check_shown
-from neuroalign.networks.taps import read
+from neuroalign.networks.tapping.taps import read
 from neuroalign.settings.media import Audio
 from neuroalign.stimuli.sound import check_sound, read_sound
 

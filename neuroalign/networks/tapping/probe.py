@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from neuroalign.networks.taps import first_tensor
+from neuroalign.networks.tapping.taps import first_tensor
 
 Shape = tuple[int, ...]
 

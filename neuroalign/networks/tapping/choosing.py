@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from neuroalign.errors import NetworkError, choices
-from neuroalign.networks.taps import Tap
+from neuroalign.networks.tapping.taps import Tap
 from neuroalign.settings.networks import Layers
 
 BY_DEPTH = "depth:"

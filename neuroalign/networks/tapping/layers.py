@@ -9,7 +9,7 @@ import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.pretrained import prefix_of
-from neuroalign.networks.probe import Probe, probe
+from neuroalign.networks.tapping.probe import Probe, probe
 
 
 def backbone_of(model: Any) -> Any:

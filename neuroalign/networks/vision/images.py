@@ -12,12 +12,12 @@ import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
-from neuroalign.networks.films import FilmWindow, film_windows, in_order
-from neuroalign.networks.image_windows import ImageWindow, image_windows
 from neuroalign.networks.items import check_shown
-from neuroalign.networks.layouts import Layout
-from neuroalign.networks.projection import Projection
-from neuroalign.networks.taps import Tap, read
+from neuroalign.networks.tapping.projection import Projection
+from neuroalign.networks.tapping.taps import Tap, read
+from neuroalign.networks.vision.films import FilmWindow, film_windows, in_order
+from neuroalign.networks.vision.image_windows import ImageWindow, image_windows
+from neuroalign.networks.vision.layouts import Layout
 from neuroalign.settings.networks import Images, Pooled
 from neuroalign.stimuli.media import check_image, read_image
 from neuroalign.stimuli.video import check_film, read_frames

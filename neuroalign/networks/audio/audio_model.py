@@ -17,12 +17,12 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.networks.layers import backbone_of
 from neuroalign.networks.pretrained import Saved, prefix_of
-from neuroalign.networks.probe import Probe, probe
 from neuroalign.networks.sources import locate
-from neuroalign.networks.sublayers import offer_of
-from neuroalign.networks.taps import Tap
+from neuroalign.networks.tapping.layers import backbone_of
+from neuroalign.networks.tapping.probe import Probe, probe
+from neuroalign.networks.tapping.sublayers import offer_of
+from neuroalign.networks.tapping.taps import Tap
 from neuroalign.settings.media import Audio
 
 _EXTRACTOR_FILES = ("preprocessor_config.json", "processor_config.json")

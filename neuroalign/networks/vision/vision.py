@@ -19,14 +19,14 @@ from PIL import Image
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
-from neuroalign.networks.choosing import Offer
-from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
-from neuroalign.networks.layouts import Layout, first_grid, layout_of, units_last
 from neuroalign.networks.pretrained import Saved, prefix_of
-from neuroalign.networks.probe import Probe, block_paths, probe
 from neuroalign.networks.sources import locate
-from neuroalign.networks.sublayers import offer_of
-from neuroalign.networks.taps import Tap
+from neuroalign.networks.tapping.choosing import Offer
+from neuroalign.networks.tapping.probe import Probe, block_paths, probe
+from neuroalign.networks.tapping.sublayers import offer_of
+from neuroalign.networks.tapping.taps import Tap
+from neuroalign.networks.vision.images import ImageModel, ImageNetwork, check_pooling, table_of
+from neuroalign.networks.vision.layouts import Layout, first_grid, layout_of, units_last
 from neuroalign.settings.media import Video
 from neuroalign.settings.networks import Vision
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.base import Window, kept_layers
-from neuroalign.networks.feature_arrays import open_array
+from neuroalign.networks.own.feature_arrays import open_array
 from neuroalign.settings.features import Features
 
 

@@ -18,7 +18,7 @@ import torch
 
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.base import Layer, Window
-from neuroalign.networks.text_model import (
+from neuroalign.networks.language.text_model import (
     LoadedModel,
     describe,
     load,

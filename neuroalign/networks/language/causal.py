@@ -7,10 +7,10 @@ import transformers
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.devices import find_device
-from neuroalign.networks.layers import positions
+from neuroalign.networks.language.text_model import LoadedModel
 from neuroalign.networks.pretrained import Saved
 from neuroalign.networks.sources import weights_digest
-from neuroalign.networks.text_model import LoadedModel
+from neuroalign.networks.tapping.layers import positions
 from neuroalign.settings.networks import Device
 
 

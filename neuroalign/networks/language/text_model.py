@@ -12,12 +12,12 @@ import torch
 import transformers
 
 from neuroalign.errors import NetworkError
-from neuroalign.networks.layers import backbone_of, measure, name_layers, positions
 from neuroalign.networks.pretrained import Saved, prefix_of
-from neuroalign.networks.probe import Probe, probe
 from neuroalign.networks.sources import locate
-from neuroalign.networks.sublayers import offer_of
-from neuroalign.networks.taps import Receive, Tap, read
+from neuroalign.networks.tapping.layers import backbone_of, measure, name_layers, positions
+from neuroalign.networks.tapping.probe import Probe, probe
+from neuroalign.networks.tapping.sublayers import offer_of
+from neuroalign.networks.tapping.taps import Receive, Tap, read
 from neuroalign.settings.networks import Pretrained, Text
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.tiktoken")

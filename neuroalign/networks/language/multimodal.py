@@ -20,15 +20,15 @@ import transformers
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
-from neuroalign.networks.conversation import Inputs, Processor, alike, joined, prolonged
-from neuroalign.networks.image_windows import ImageWindow
 from neuroalign.networks.items import check_shown
-from neuroalign.networks.layers import measure, name_layers
+from neuroalign.networks.language.conversation import Inputs, Processor, alike, joined, prolonged
+from neuroalign.networks.language.text_model import probe_language, units_of
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.sources import locate
-from neuroalign.networks.sublayers import offer_of
-from neuroalign.networks.taps import Tap, read
-from neuroalign.networks.text_model import probe_language, units_of
+from neuroalign.networks.tapping.layers import measure, name_layers
+from neuroalign.networks.tapping.sublayers import offer_of
+from neuroalign.networks.tapping.taps import Tap, read
+from neuroalign.networks.vision.image_windows import ImageWindow
 from neuroalign.settings.networks import Multimodal
 from neuroalign.stimuli.media import check_image, read_image
 

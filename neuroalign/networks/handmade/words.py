@@ -13,10 +13,10 @@ import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import kept_layers, relative_depth
-from neuroalign.networks.causal import load_causal
-from neuroalign.networks.handmade_items import check_modality
-from neuroalign.networks.text import TextNetwork, TextWindow, batches
-from neuroalign.networks.text_model import load_tokenizer, saved
+from neuroalign.networks.handmade.items import check_modality
+from neuroalign.networks.language.causal import load_causal
+from neuroalign.networks.language.text import TextNetwork, TextWindow, batches
+from neuroalign.networks.language.text_model import load_tokenizer, saved
 from neuroalign.settings.features import Handmade
 from neuroalign.settings.networks import Text
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from neuroalign.networks.probe import Probe
+from neuroalign.networks.tapping.probe import Probe
 
 MOST_SPECIAL = 32
 """More tokens than patches by more than this are not class and register tokens."""

@@ -12,10 +12,10 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.networks.base import Window, kept_layers, relative_depth
-from neuroalign.networks.handmade_items import check_modality
-from neuroalign.networks.image_features import relative_luminance
-from neuroalign.networks.motion_energy import Step, motion_energy, pyramid
-from neuroalign.networks.sound_features import RATE_HZ, envelope, mel
+from neuroalign.networks.handmade.image_features import relative_luminance
+from neuroalign.networks.handmade.items import check_modality
+from neuroalign.networks.handmade.motion_energy import Step, motion_energy, pyramid
+from neuroalign.networks.handmade.sound_features import RATE_HZ, envelope, mel
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.sound import check_sound, read_sound
 from neuroalign.stimuli.video import check_film, read_frames

@@ -14,8 +14,8 @@ import torch
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import relative_depth
-from neuroalign.networks.choosing import Offer, depth_of
-from neuroalign.networks.taps import Tap
+from neuroalign.networks.tapping.choosing import Offer, depth_of
+from neuroalign.networks.tapping.taps import Tap
 from neuroalign.settings.networks import TapKind
 
 ATTENTION = (

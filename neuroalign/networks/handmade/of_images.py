@@ -11,9 +11,9 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.networks.base import kept_layers, relative_depth
-from neuroalign.networks.handmade_items import check_modality
-from neuroalign.networks.image_features import FEATURES, places
-from neuroalign.networks.image_windows import ImageWindow, image_windows
+from neuroalign.networks.handmade.image_features import FEATURES, places
+from neuroalign.networks.handmade.items import check_modality
+from neuroalign.networks.vision.image_windows import ImageWindow, image_windows
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.media import check_image, read_image
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from neuroalign.errors import NetworkError
-from neuroalign.networks.image_features import relative_luminance
+from neuroalign.networks.handmade.image_features import relative_luminance
 from neuroalign.stimuli.video import read_frames
 
 RATE_HZ = 15

@@ -21,7 +21,7 @@ def layer_names(settings: Handmade) -> list[str]:
         The model of surprisal, or the table of categories, cannot be found.
     """
     if settings.column is not None:
-        from neuroalign.networks.handmade_labels import label_table
+        from neuroalign.networks.handmade.labels import label_table
 
         label_table(settings)
     if settings.model is not None:
@@ -39,17 +39,17 @@ def open_network(settings: Handmade, seed: int = 0) -> OpenNetwork[Any]:
     """
     kept_layers(settings.layers, settings.features)
     if settings.column is not None:
-        from neuroalign.networks.handmade_labels import HandmadeLabels
+        from neuroalign.networks.handmade.labels import HandmadeLabels
 
         return HandmadeLabels(settings)
     if settings.of_words:
-        from neuroalign.networks.handmade_words import HandmadeWords
+        from neuroalign.networks.handmade.words import HandmadeWords
 
         return HandmadeWords(settings)
     if settings.of != "image":
-        from neuroalign.networks.handmade_clips import HandmadeClips
+        from neuroalign.networks.handmade.clips import HandmadeClips
 
         return HandmadeClips(settings)
-    from neuroalign.networks.handmade_images import HandmadeImages
+    from neuroalign.networks.handmade.of_images import HandmadeImages
 
     return HandmadeImages(settings)

@@ -14,9 +14,9 @@ import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.base import Window, kept_layers
-from neuroalign.networks.feature_arrays import open_array
-from neuroalign.networks.named_items import NamedItems
-from neuroalign.networks.sampled_features import SampledFeatures
+from neuroalign.networks.own.feature_arrays import open_array
+from neuroalign.networks.own.named_items import NamedItems
+from neuroalign.networks.own.sampled_features import SampledFeatures
 from neuroalign.settings.features import Features
 
 LAYER = "features"

@@ -18,13 +18,13 @@ from PIL import Image
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer, relative_depth
-from neuroalign.networks.choosing import Offer, depth_of
 from neuroalign.networks.devices import compute_dtype, find_device
-from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
-from neuroalign.networks.layouts import Layout, first_grid, layout_of, units_last
-from neuroalign.networks.own_module import build, code_facts, read_weights
-from neuroalign.networks.probe import Probe, probe
-from neuroalign.networks.taps import Tap
+from neuroalign.networks.own.own_module import build, code_facts, read_weights
+from neuroalign.networks.tapping.choosing import Offer, depth_of
+from neuroalign.networks.tapping.probe import Probe, probe
+from neuroalign.networks.tapping.taps import Tap
+from neuroalign.networks.vision.images import ImageModel, ImageNetwork, check_pooling, table_of
+from neuroalign.networks.vision.layouts import Layout, first_grid, layout_of, units_last
 from neuroalign.settings.modules import Module, Preprocessing
 
 _SHOWN = 2

@@ -12,7 +12,7 @@ import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError, choices
 from neuroalign.networks.base import Window, kept_layers
-from neuroalign.networks.named_items import NamedItems
+from neuroalign.networks.own.named_items import NamedItems
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.labels import PREFIX, levels
 

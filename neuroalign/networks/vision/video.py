@@ -16,12 +16,12 @@ from PIL import Image
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
-from neuroalign.networks.films import FilmWindow, film_windows
-from neuroalign.networks.images import ImageModel, ImageNetwork, check_pooling, table_of
 from neuroalign.networks.items import check_shown
-from neuroalign.networks.layouts import MOST_SPECIAL, Layout
-from neuroalign.networks.taps import Tap
-from neuroalign.networks.vision import BLANK, Described, loaded
+from neuroalign.networks.tapping.taps import Tap
+from neuroalign.networks.vision.films import FilmWindow, film_windows
+from neuroalign.networks.vision.images import ImageModel, ImageNetwork, check_pooling, table_of
+from neuroalign.networks.vision.layouts import MOST_SPECIAL, Layout
+from neuroalign.networks.vision.vision import BLANK, Described, loaded
 from neuroalign.settings.media import Video
 from neuroalign.stimuli.video import check_film, read_frames
 

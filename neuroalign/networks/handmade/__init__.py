@@ -1,0 +1,1 @@
+"""Features that somebody thought of, computed from the stimuli."""

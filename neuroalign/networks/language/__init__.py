@@ -1,0 +1,1 @@
+"""Networks of words, alone or with images."""

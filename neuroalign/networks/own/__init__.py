@@ -1,0 +1,1 @@
+"""Modules and features of one's own."""

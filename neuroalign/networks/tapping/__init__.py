@@ -1,0 +1,1 @@
+"""Where networks are read: layers, their parts, and what is kept of them."""
