@@ -70,8 +70,9 @@ class FoldLaggedRidge:
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`; features are at no lag yet.
 
-        The kernel is Σ_f w_f s_f of nuisance features alone, which have few and a sign; of a network the
-        root of Σ_f (w_f s_f)², with s the spread of a feature over training samples.
+        With s the spread of a feature over training samples, the kernel is w s of a single feature, of nuisance
+        features alone Σ_f w_f s_f, and of a network with more features the root of Σ_f (w_f s_f)², since the
+        signs of components mean nothing.
         """
         features = self._features(nuisance, network, fold.train)
         inside, segments = features[fold.train], self.joined(fold.train)
@@ -85,10 +86,9 @@ class FoldLaggedRidge:
         held = np.searchsorted(around, fold.test)
         predicted = encoder.predict(features[around], self.joined(around))[held]
         weights = encoder.coef_ * inside.std(axis=0)[:, None, None]
-        if network is None:
-            kernel = weights.sum(axis=0)
-        else:
-            kernel = np.sqrt((weights[nuisance.shape[1] :] ** 2).sum(axis=0))
+        own = weights if network is None else weights[nuisance.shape[1] :]
+        signed = network is None or len(own) == 1
+        kernel = own.sum(axis=0) if signed else np.sqrt((own**2).sum(axis=0))
         return FoldFit(predicted, encoder.cv_r_, {"alpha": encoder.best_alphas_, "kernel": kernel})
 
     def _features(self, nuisance: np.ndarray, network: np.ndarray | None, train: np.ndarray) -> np.ndarray:

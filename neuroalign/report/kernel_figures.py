@@ -18,9 +18,9 @@ from neuroalign.sensors import channels, gridded
 UNIT = "weight (a.u.)"
 
 ABOUT = (
-    "How much the features of the chosen layer weigh at every lag of the response after the stimulus: the "
-    "root of the sum of their squared weights, mean over folds. It has no sign, and what features have in "
-    "common and the penalty spread it over lags."
+    "How much the features of the chosen layer weigh at every lag of the response after the stimulus, mean over "
+    "folds: of a single feature its weight, of several the root of the sum of their squared weights, which has "
+    "no sign. What features have in common and the penalty spread it over lags."
 )
 
 
@@ -69,7 +69,7 @@ def kernel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
     panels, rows = [], []
     for kind in kinds_of(dataset):
         here = of_kind(dataset, kind)
-        at = peak_latencies(mean(kernels[here], axis=0), seconds)
+        at = peak_latencies(mean(np.abs(kernels[here]), axis=0), seconds)
         label = TYPES.get(kind, kind)
         nowhere = np.zeros(kernels[here].shape, bool)
         panels.append(
@@ -78,10 +78,12 @@ def kernel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pict
         on_head = placed(dataset, kind)
         if on_head.sum() >= 2 and at:
             values = kernels[on_head][:, at]
-            top = float(np.nanpercentile(values, 99.5)) if np.isfinite(values).any() else 1.0
+            top = float(np.nanpercentile(np.abs(values), 99.5)) if np.isfinite(values).any() else 1.0
             places = channels(dataset)[["x", "y", "z"]].to_numpy(float)[on_head]
             titles = [f"{ms(seconds[n])} ms" for n in at]
-            scale = Scale("r", 0.0, max(top, 1e-6), UNIT)
+            top = max(top, 1e-6)
+            signed = bool((kernels < 0).any())
+            scale = Scale("RdBu_r", -top, top, UNIT) if signed else Scale("r", 0.0, top, UNIT)
             rows.append(Heads(label, kind, places, values, np.zeros(values.shape, bool), titles, scale))
     model = f"{network} ({encoder})"
     lines = sensor_plots.butterflies(panels, UNIT, "lag: ms from the stimulus to the response")

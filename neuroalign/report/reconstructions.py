@@ -13,7 +13,7 @@ ABOUT = (
     "through the same folds. r is the mean over the folds of what was held out; of a layer with several "
     "components their mean, and that of the one that comes back best, which is picked after the fact."
 )
-COLUMNS = ("whose", "layer", "components", "r", "best_component", "r_of_the_best")
+COLUMNS = ("whose", "layer_name", "components", "r", "best_component", "r_of_the_best")
 
 
 def reconstructed(evidence: Evidence) -> list[str]:
@@ -32,12 +32,17 @@ def reconstruction_table(evidence: Evidence, network: str) -> pd.DataFrame:
             there = values[np.isfinite(values)]
             best = {"best_component": int(there.argmax()) + 1, "r_of_the_best": there.max()}
             rows.append(
-                {"whose": subject, "layer": str(layer), "components": len(there), "r": there.mean()}
+                {"whose": subject, "layer_name": str(layer), "components": len(there), "r": there.mean()}
                 | (best if len(there) > 1 else {"best_component": None, "r_of_the_best": np.nan})
             )
         nuisance = np.asarray(found["nuisance_r"].mean("fold"), float)
         if len(nuisance):
             rows.append(
-                {"whose": subject, "layer": "nuisance", "components": len(nuisance), "r": nuisance.mean()}
+                {
+                    "whose": subject,
+                    "layer_name": "nuisance",
+                    "components": len(nuisance),
+                    "r": nuisance.mean(),
+                }
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))

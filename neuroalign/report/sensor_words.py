@@ -115,7 +115,7 @@ def _pairs_sentence(dataset: xr.Dataset, times: np.ndarray, whose: str) -> str:
 def _kernel_words(dataset: xr.Dataset) -> str:
     if "chosen_kernel" not in dataset:
         return ""
-    course = mean(dataset["chosen_kernel"].transpose("lag", "target").values, axis=1)
+    course = mean(np.abs(dataset["chosen_kernel"].transpose("lag", "target").values), axis=1)
     if not np.isfinite(course).any():
         return ""
     return f"; kernels weigh most at a lag of {ms(float(dataset['lag'].values[np.nanargmax(course)]))} ms"
