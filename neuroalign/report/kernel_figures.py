@@ -18,9 +18,10 @@ from neuroalign.sensors import channels, gridded
 UNIT = "weight (a.u.)"
 
 ABOUT = (
-    "How much the features of the chosen layer weigh at every lag of the response after the stimulus, mean over "
-    "folds: of a single feature its weight, of several the root of the sum of their squared weights, which has "
-    "no sign. What features have in common and the penalty spread it over lags."
+    "How much the features of the chosen layer weigh at every lag of the response after the stimulus, mean "
+    "over "
+    "folds: of a single feature its weight, of several the root of the sum of their squared weights, which "
+    "has no sign. What features have in common and the penalty spread it over lags."
 )
 
 
