@@ -70,9 +70,9 @@ class FoldLaggedRidge:
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`; features are at no lag yet.
 
-        With s the spread of a feature over training samples, the kernel is w s of a single feature, of nuisance
-        features alone Σ_f w_f s_f, and of a network with more features the root of Σ_f (w_f s_f)², since the
-        signs of components mean nothing.
+        With s the spread of a feature over training samples, the kernel is w s of a single feature, of
+        nuisance features alone Σ_f w_f s_f, and of a network with more features the root of Σ_f (w_f s_f)²,
+        since the signs of components mean nothing.
         """
         features = self._features(nuisance, network, fold.train)
         inside, segments = features[fold.train], self.joined(fold.train)
