@@ -19,6 +19,7 @@ from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge
 from neuroalign.settings.families import AnyNetwork
 from neuroalign.settings.networks import Network
+from neuroalign.settings.resources import Resources
 from neuroalign.settings.responses import TABLED_KINDS, Responses, of_trials
 from neuroalign.settings.section import Name, Section
 from neuroalign.settings.simulation import AnySimulation, Simulate
@@ -51,6 +52,7 @@ class Study(Section):
     cross_attention: CrossAttention = CrossAttention()
     ceiling: Ceiling = Ceiling()
     inference: Inference = Inference()
+    resources: Resources = Resources()
 
     @model_validator(mode="before")
     @classmethod
