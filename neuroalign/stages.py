@@ -214,7 +214,7 @@ def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> lis
     nuisance = study.design.nuisance
     beside += len(nuisance.columns) + len(nuisance.delays) * nuisance.word_rate
     widest, folds = max(units) * delays + beside * delays, study.design.folds.n or 5
-    fixed = fit_fixed_bytes(samples, widest, len(units), folds, banded=encoder == "banded_ridge")
+    fixed = fit_fixed_bytes(samples, widest, banded=encoder == "banded_ridge")
     kept = len(units) * folds * (26 if encoder == "banded_ridge" else 10)
     each = target_bytes(samples, samples, min(samples, widest), kept)
     return target_blocks(targets, each, fixed, study.resources.memory_bytes)

@@ -21,10 +21,10 @@ from neuroalign.errors import DataError
 
 log = logging.getLogger("neuroalign")
 
-FIT_BASE = 400 * 2**20
+FIT_BASE = 225 * 2**20
 """Bytes that a fit takes for its libraries alone."""
 
-TARGET_COPIES = 5
+TARGET_COPIES = 6.5
 """How often the responses of a block are held at once: read, chosen, predicted, scored."""
 
 LEAST_TARGETS = 256
@@ -34,7 +34,7 @@ SAFETY = 0.85
 """Share of the memory allowed that is planned for."""
 
 
-def fit_fixed_bytes(samples: int, features: int, layers: int, folds: int, banded: bool = False) -> float:
+def fit_fixed_bytes(samples: int, features: int, banded: bool = False) -> float:
     """Bytes that a fit holds whatever the number of targets.
 
     Features stand in memory as they are, scaled in float64, and cut to the training samples of a fold;
@@ -42,7 +42,7 @@ def fit_fixed_bytes(samples: int, features: int, layers: int, folds: int, banded
 
     Parameters
     ----------
-    samples, features, layers, folds : int
+    samples, features : int
     banded : bool
         Several weightings of the bands are decomposed.
     """

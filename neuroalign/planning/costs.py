@@ -85,12 +85,13 @@ class Costs:
         size, network = self.sizes.networks[name], self.study.all_networks()[name]
         stored = self.sizes.items * size.values * (2 if network.dtype == "float16" else 4)
         chunk = 3 * min(512 * 4 * size.values, 256 * MIB)
-        if network.family == "features":
-            return Cost(380 * MIB + chunk, 10 + stored / 50e6, stored)
+        if not size.weights:
+            return Cost(230 * MIB + chunk, 10 + stored / 50e6, stored)
         batches = 5 * 4 * 4096 * max(size.units)
         context = getattr(network, "context", 1) + 1
         seconds = 20 + self.sizes.items * (0.002 + context * 0.25 * size.weights / 2 / GFLOPS)
-        return Cost(750 * MIB + 2 * size.weights + chunk + batches, seconds, stored)
+        libraries = 720 * MIB if network.family == "text" else 430 * MIB
+        return Cost(libraries + 2 * size.weights + chunk + batches, seconds, stored)
 
     def responses(self, subject: str) -> Cost:
         """All runs read, joined and labelled."""
@@ -120,7 +121,8 @@ class Costs:
             return Cost(self._attention([size], found), 30 + self.folds * steps * 0.15, disk)
         if encoder == "banded_ridge":
             seconds *= 1 + self.study.banded_ridge.candidates
-        fixed = FIT_BASE + fit_fixed_bytes(n, widest, layers, self.folds, banded=encoder == "banded_ridge")
+        fixed = FIT_BASE + fit_fixed_bytes(n, widest, banded=encoder == "banded_ridge")
+        fixed += self._design_bytes() + (55 * MIB if found else 0)
         each = target_bytes(size.samples, n, rank, layers * self.folds * SCORE_KINDS[encoder])
         whole = fixed + each * size.targets
         if encoder == "stack":
@@ -183,7 +185,7 @@ class Costs:
     def report(self, summaries: float) -> Cost:
         """All summaries, and pictures of brains."""
         drawn = 300 * MIB if self.study.responses.kind in ("surface", "cifti") else 0
-        return Cost(420 * MIB + drawn + summaries, 30 + summaries / 2e6, 20 * MIB)
+        return Cost(390 * MIB + drawn + summaries, 30 + summaries / 2e6, 20 * MIB)
 
     def summaries_bytes(self, networks: list[str]) -> float:
         """Bytes of all summaries together."""
@@ -214,6 +216,14 @@ class Costs:
         asked = self.study.design.nuisance
         beside = sum(sum(self.sizes.networks[name].units) for name in asked.networks) * self.delays
         return beside + len(asked.delays) * asked.word_rate + len(asked.columns)
+
+    def _design_bytes(self) -> float:
+        """What places events on samples of a time series: a matrix for every delay, in float64."""
+        if self.study.responses.samples == "trials":
+            return 0.0
+        of_run = self.largest.longest * self.sizes.events / len(self.sizes.subjects) / self.largest.runs
+        delays = self.delays + len(self.study.design.nuisance.delays) * self.study.design.nuisance.word_rate
+        return 40 * MIB + 2 * 8 * delays * of_run
 
     def _attention(self, sizes: list[SubjectSize], network: NetworkSize | None) -> float:
         """Responses and their residuals, the tokens of a training set, and what training keeps."""

@@ -54,6 +54,7 @@ JobCompLoc={folder}/jobs.txt
 EnforcePartLimits=ALL
 MinJobAge=3600
 KillWait=2
+CompleteWait=0
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
@@ -148,6 +149,7 @@ def slurm(folder: Path, cpus: int = 2, memory_mb: int = 6000) -> Iterator[Cluste
         _until(lambda: _idle(cluster), "slurmctld and slurmd", folder)
         yield cluster
     finally:
+        _cancel_all(cluster)
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
             try:
@@ -155,6 +157,18 @@ def slurm(folder: Path, cpus: int = 2, memory_mb: int = 6000) -> Iterator[Cluste
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _cancel_all(cluster: Cluster) -> None:
+    """Leave no job behind, whose processes would outlive the cluster."""
+    try:
+        cluster.ask("scancel", "--user=root")
+        for _ in range(50):
+            if not cluster.ask("squeue", "--noheader").strip():
+                break
+            time.sleep(0.2)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pass  # it never ran
 
 
 def _munge_files(folder: Path) -> list[str]:
