@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neuroalign.errors import DataError
+from neuroalign.errors import UnwritableError
 
 _REFUSED = {
     errno.ENOSPC: "no space left on the disk: free some, then run again",
@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
-    DataError
+    UnwritableError
         The folder cannot be written to, or the disk is full.
     """
     path = Path(path)
@@ -71,7 +71,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         if reason := refusal(error):
-            raise DataError(f"{path}: cannot be written ({reason}); results made before are as they were") from None
+            raise UnwritableError(
+                f"{path}: cannot be written ({reason}); results made before are as they were"
+            ) from None
         raise
 
 
@@ -82,4 +84,6 @@ def refusal(error: BaseException) -> str | None:
     """
     number = getattr(error, "errno", None) or 0
     told = [text for code, text in _REFUSED.items() if os.strerror(code) in str(error)]
-    return _REFUSED.get(number) or next(iter(told), None) if isinstance(error, OSError | RuntimeError) else None
+    if not isinstance(error, OSError | RuntimeError):
+        return None
+    return _REFUSED.get(number) or next(iter(told), None)

@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from neuroalign import __version__
 from neuroalign.atomic import refusal
-from neuroalign.errors import NeuroalignError
+from neuroalign.errors import NeuroalignError, UnwritableError
 
 if TYPE_CHECKING:
     from neuroalign.config import Study
@@ -74,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.debug:
                 raise
             _complain(str(error))
+            if arguments is None and isinstance(error, UnwritableError):
+                _leave(2)
             return 2
         except KeyboardInterrupt:
             print("neuroalign: interrupted", file=sys.stderr)
@@ -89,6 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _terminated(number: int, frame: object) -> None:
     """End as after any error, so that nothing unfinished is left behind."""
     sys.exit(128 + number)
+
+
+def _leave(status: int) -> None:
+    """End without tidying up: HDF5 would try once more to write what it could not, and crash."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     plan = add("plan", _plan, "say what memory, time and disk every job will need", with_config)
     plan.add_argument("--quiet", action="store_true", help="only write the plan into the output folder")
     plan.add_argument(
-        "--measured", action="store_true", help="beside what a finished run took; exit status 1 where it is off"
+        "--measured",
+        action="store_true",
+        help="beside what a finished run took; exit status 1 where it is off",
     )
     for name, (about, needed) in STAGES.items():
         command = add(name, _stage, about, with_config)

@@ -191,8 +191,8 @@ def _fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> Non
     partial = _path(study, layout.SCORES, **made_for).with_suffix(".partial")
     blocks = _blocks(study, subject, store, encoder)
     if len(blocks) == 1:
-        _save_fit(study, *fit(None, partial), **made_for)
-        return
+        scores, predictions = fit(None, partial)
+        return _save_fit(study, scores, predictions, **made_for)
     scores = fit_in_blocks(fit, blocks, partial, made_from)
     about = {"network": network, "encoder": encoder}
     join_predictions(blocks, partial, _path(study, layout.PREDICTIONS, **made_for), **about)
@@ -203,21 +203,17 @@ def _fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> Non
 def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> list[slice]:
     """The targets that a fit by layers takes at once."""
     from neuroalign import arrays
-    from neuroalign.alignment.blocks import fit_fixed_bytes, target_blocks, target_bytes
+    from neuroalign.alignment.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
 
     samples, targets = arrays.shape_of(_path(study, layout.RESPONSES, subject=subject), "response")
-    if study.resources.memory_bytes is None:
-        return [slice(0, targets)]
     delays = len(study.design.delays) if study.responses.samples == "time" else 1
     units = [0] if store is None else arrays.open_activations(store).attributes["units"]
     beside = sum(sum(network.attributes["units"]) for network in _beside(study))
     nuisance = study.design.nuisance
-    beside += len(nuisance.columns) + len(nuisance.delays) * nuisance.word_rate
-    widest, folds = max(units) * delays + beside * delays, study.design.folds.n or 5
-    fixed = fit_fixed_bytes(samples, widest, banded=encoder == "banded_ridge")
-    kept = len(units) * folds * (26 if encoder == "banded_ridge" else 10)
-    each = target_bytes(samples, samples, min(samples, widest), kept)
-    return target_blocks(targets, each, fixed, study.resources.memory_bytes)
+    features = (max(units) + beside) * delays + len(nuisance.delays) * nuisance.word_rate
+    scores = len(units) * (study.design.folds.n or 5) * SCORE_KINDS[encoder]
+    size = FitSize(targets, samples, samples, features, scores, ZARR_BYTES, encoder == "banded_ridge")
+    return size.blocks(study.resources.memory_bytes)
 
 
 def joint(study: Study, network: str, encoder: str) -> None:
@@ -503,9 +499,7 @@ def _responses(study: Study, subject: str, targets: slice | None = None) -> xr.D
     return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject), target=targets)
 
 
-def _samples(
-    study: Study, subject: str, targets: slice | None = None
-) -> tuple[xr.Dataset, pd.DataFrame]:
+def _samples(study: Study, subject: str, targets: slice | None = None) -> tuple[xr.Dataset, pd.DataFrame]:
     """What is fitted of a subject, and its events: trials with what they show, repeats joined if asked."""
     from neuroalign.design.trials import average_repeats, with_contents
 

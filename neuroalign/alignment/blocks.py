@@ -6,9 +6,11 @@ many targets choose its end, which each block decides by itself.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5netcdf
@@ -24,6 +26,12 @@ log = logging.getLogger("neuroalign")
 FIT_BASE = 225 * 2**20
 """Bytes that a fit takes for its libraries alone."""
 
+ZARR_BYTES = 55 * 2**20
+"""What reading activations takes more."""
+
+SCORE_KINDS = {"ridge": 10, "banded_ridge": 26, "cross_attention": 12, "stack": 12}
+"""Numbers kept of a target, layer and fold, by encoder."""
+
 TARGET_COPIES = 6.5
 """How often the responses of a block are held at once: read, chosen, predicted, scored."""
 
@@ -34,68 +42,77 @@ SAFETY = 0.85
 """Share of the memory allowed that is planned for."""
 
 
-def fit_fixed_bytes(samples: int, features: int, banded: bool = False) -> float:
-    """Bytes that a fit holds whatever the number of targets.
+@dataclass(frozen=True)
+class FitSize:
+    """How large a fit by layers is.
 
-    Features stand in memory as they are, scaled in float64, and cut to the training samples of a fold;
-    Gram matrices and eigenvectors are float64.
-
-    Parameters
+    Attributes
     ----------
-    samples, features : int
-    banded : bool
-        Several weightings of the bands are decomposed.
-    """
-    order = min(samples, max(features, 1))
-    return 22 * samples * features + (16 if banded else 8) * 8 * order**2
-
-
-def target_bytes(read: int, samples: int, rank: int, scores: int) -> float:
-    """Bytes that a fit holds of one target.
-
-    Parameters
-    ----------
+    targets : int
     read : int
         Samples that are read.
     samples : int
-        Samples that are fitted.
-    rank : int
-        Weights of a target.
+        Samples that are fitted: fewer where repeats are averaged.
+    features : int
+        Of the widest layer, nuisance among them.
     scores : int
-        Numbers kept of it, over layers and folds.
+        Numbers kept of a target, over layers and folds.
+    more : float
+        Bytes that it holds beside: the design, and libraries that not every fit needs.
+    banded : bool
+        Several weightings of the bands are decomposed.
     """
-    averaged = 12 * read if read > samples else 0
-    return 4 * TARGET_COPIES * samples + 4 * rank + 8 * scores + averaged
 
+    targets: int
+    read: int
+    samples: int
+    features: int
+    scores: int
+    more: float = 0.0
+    banded: bool = False
 
-def target_blocks(targets: int, each: float, fixed: float, budget: float | None) -> list[slice]:
-    """Divide targets so that a block of them fits the budget.
+    @property
+    def fixed(self) -> float:
+        """Bytes that it holds whatever the number of targets at a time.
 
-    Parameters
-    ----------
-    targets : int
-    each, fixed : float
-        Bytes, from `target_bytes` and `fit_fixed_bytes`.
-    budget : float or None
-        Bytes; None takes all at once.
+        Features stand in memory as they are, scaled in float64, and cut to the training samples of a fold;
+        Gram matrices and eigenvectors are float64; scores are kept of all targets.
+        """
+        order = min(self.samples, max(self.features, 1))
+        matrices = (16 if self.banded else 8) * 8 * order**2
+        return FIT_BASE + self.more + 22 * self.samples * self.features + matrices
 
-    Raises
-    ------
-    DataError
-        The budget does not suffice for any number of targets.
-    """
-    if budget is None:
-        return [slice(0, targets)]
-    width = int((SAFETY * budget - FIT_BASE - fixed) // each)
-    if width < min(LEAST_TARGETS, targets):
-        needed = (FIT_BASE + fixed + LEAST_TARGETS * each) / SAFETY
-        raise DataError(
-            f"resources.memory is {budget / 1e9:.3g} GB, but this fit needs {needed / 1e9:.3g} GB however few "
-            "targets it takes at once; raise it, or fit fewer features"
-        )
-    count = -(-targets // width)
-    edges = np.linspace(0, targets, count + 1).astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    @property
+    def each(self) -> float:
+        """Bytes that it holds of one target: its responses, weights and scores."""
+        averaged = 12 * self.read if self.read > self.samples else 0
+        rank = min(self.samples, max(self.features, 1))
+        return 4 * TARGET_COPIES * self.samples + 4 * rank + 8 * self.scores + averaged
+
+    def memory(self, at_once: int) -> float:
+        """Bytes with so many targets at a time; the scores of all of them are joined in the end."""
+        joined = 8 * self.scores * self.targets if at_once < self.targets else 0
+        return self.fixed + self.each * at_once + joined
+
+    def blocks(self, budget: float | None) -> list[slice]:
+        """Targets divided so that a block of them fits the budget in bytes; None takes all at once.
+
+        Raises
+        ------
+        DataError
+            The budget does not suffice for any number of targets.
+        """
+        if budget is None or self.memory(self.targets) <= budget:
+            return [slice(0, self.targets)]
+        width = int((SAFETY * budget - self.memory(0)) // self.each)
+        if width < min(LEAST_TARGETS, self.targets):
+            needed = self.memory(LEAST_TARGETS) / SAFETY
+            raise DataError(
+                f"resources.memory is {budget / 1e9:.3g} GB, but this fit needs {needed / 1e9:.3g} GB "
+                "however few targets it takes at once; raise it, or fit fewer features"
+            )
+        edges = np.linspace(0, self.targets, -(-self.targets // width) + 1).astype(int)
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def fit_in_blocks(
@@ -134,7 +151,9 @@ def fit_in_blocks(
             save_arrays(found.assign_attrs(fingerprint=marked), kept)
         scores.append(found)
     most = max(scores, key=lambda one: int(one["valid"].sum()))
-    joined = xr.concat(scores, "target", data_vars="minimal", coords="minimal", compat="override", join="override")
+    joined = xr.concat(
+        scores, "target", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
     return joined.assign_attrs(most.attrs)
 
 
@@ -146,7 +165,9 @@ def join_predictions(blocks: list[slice], partial: Path, path: str | Path, **att
         with xr.open_dataset(part, engine="h5netcdf") as found:
             beside.append(found.drop_vars("prediction").load())
             samples = found.sizes["sample"]
-    whole = xr.concat(beside, "target", data_vars="minimal", coords="minimal", compat="override", join="override")
+    whole = xr.concat(
+        beside, "target", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
     with replacing(path) as temporary:
         whole.assign_attrs(beside[0].attrs | attributes).to_netcdf(temporary, engine="h5netcdf")
         with h5netcdf.File(temporary, "a") as file:

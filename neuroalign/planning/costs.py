@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuroalign.alignment.blocks import FIT_BASE, TARGET_COPIES, fit_fixed_bytes, target_bytes
+from neuroalign.alignment.blocks import SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
 from neuroalign.config import Study
 from neuroalign.planning.facts import NetworkSize, Sizes, SubjectSize
 from neuroalign.planning.table import Need
 
 MIB = 2**20
-
-SCORE_KINDS = {"ridge": 10, "banded_ridge": 26, "cross_attention": 12, "stack": 12}
-"""Numbers kept of a target, layer and fold, by encoder."""
 
 SUMMARY_ROWS = 40
 """Numbers kept of a target beside those of layers."""
@@ -121,14 +118,19 @@ class Costs:
             return Cost(self._attention([size], found), 30 + self.folds * steps * 0.15, disk)
         if encoder == "banded_ridge":
             seconds *= 1 + self.study.banded_ridge.candidates
-        fixed = FIT_BASE + fit_fixed_bytes(n, widest, banded=encoder == "banded_ridge")
-        fixed += self._design_bytes() + (55 * MIB if found else 0)
-        each = target_bytes(size.samples, n, rank, layers * self.folds * SCORE_KINDS[encoder])
-        whole = fixed + each * size.targets
+        fitted = FitSize(
+            size.targets,
+            size.samples,
+            n,
+            widest,
+            layers * self.folds * SCORE_KINDS[encoder],
+            self._design_bytes() + (ZARR_BYTES if found else 0),
+            banded=encoder == "banded_ridge",
+        )
         if encoder == "stack":
-            whole += 4 * fitted_bytes(size)
-        elif (budget := self.study.resources.memory_bytes) is not None:
-            whole = min(whole, max(budget, fixed))
+            return Cost(fitted.memory(size.targets) + 4 * fitted_bytes(size), seconds, disk)
+        blocks = fitted.blocks(self.study.resources.memory_bytes)
+        whole = fitted.memory(max(block.stop - block.start for block in blocks))
         return Cost(whole, seconds, disk)
 
     def joint(self, network: str) -> Cost:

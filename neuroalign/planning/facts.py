@@ -104,7 +104,9 @@ def measure(study: Study) -> Sizes:
     NeuroalignError
         The data or a network cannot be found or read.
     """
-    simulated = study.simulate is not None and not Path(study.dataset.path, "dataset_description.json").exists()
+    simulated = (
+        study.simulate is not None and not Path(study.dataset.path, "dataset_description.json").exists()
+    )
     subjects, items, events = _to_be_simulated(study) if simulated else _recorded(study)
     found = {name: _network(network) for name, network in study.all_networks().items()}
     return Sizes(subjects, found, items, events)

@@ -47,9 +47,7 @@ def _fits(study: Study, costs: Costs, everyone: list[str]) -> list[Need]:
     needs = []
     joint = study.cross_attention.universal and UNIVERSAL in study.encoders
     if joint:
-        needs = [
-            costs.joint(name).need(f"fit/network-{name}_encoder-{UNIVERSAL}") for name in fitted
-        ]
+        needs = [costs.joint(name).need(f"fit/network-{name}_encoder-{UNIVERSAL}") for name in fitted]
     for network in _with_control(study):
         for encoder in study.encoders:
             for subject in everyone:

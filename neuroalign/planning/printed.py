@@ -37,8 +37,8 @@ def compared(found: Sequence[Measured]) -> str:
         rows.append((one.need.job, *peak, *took, wrong))
     shares = [one.share for one in found]
     good = sum(one.good for one in found)
-    total = f"{good} of {len(found)} jobs took .5 to 1 of what was planned ({min(shares):.2f} to {max(shares):.2f})"
-    return f"{aligned(rows)}\n{total}"
+    total = f"{good} of {len(found)} jobs took .5 to 1 of what was planned"
+    return f"{aligned(rows)}\n{total} ({min(shares):.2f} to {max(shares):.2f})"
 
 
 def size(mb: float) -> str:

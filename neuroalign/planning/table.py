@@ -112,6 +112,8 @@ class Plan:
                 if file.readline().strip() != f"# {self._digest}":
                     return {}
                 rows = csv.DictReader(file, delimiter="\t")
-                return {row["job"]: Need(row["job"], *(int(row[key]) for key in _COLUMNS[1:])) for row in rows}
+                return {
+                    row["job"]: Need(row["job"], *(int(row[key]) for key in _COLUMNS[1:])) for row in rows
+                }
         except (OSError, KeyError, TypeError, ValueError):
             return {}

@@ -106,7 +106,9 @@ def verify(cluster: Cluster, folder: Path, killed: str) -> str:
     assert asked[-1] > 1.5 * asked[0], asked
     bad = [job for job in jobs if job["JobState"] != "COMPLETED" and job["JobId"] != killed]
     assert all(rule_of(job) == STARVED for job in bad), [(rule_of(job), job["JobState"]) for job in bad]
-    left = [path for path in (folder / "results").rglob("*") if ".partial" in path.name or path.name[:1] == "."]
+    left = [
+        path for path in (folder / "results").rglob("*") if ".partial" in path.name or path.name[:1] == "."
+    ]
     left = [path for path in left if path.name != ".snakemake_timestamp"]
     assert not left, left
     assert (folder / "results" / "small" / "report" / "index.html").stat().st_size > 10_000
