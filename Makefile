@@ -1,6 +1,7 @@
 # make demo    install, run the demonstration, say where its report is
 # make demo-images   the same for images: config/examples/images.yaml
 # make test    install with the tools for development, run the tests
+# make test-slurm   the workflow on a SLURM of one node: root, and Debian's packages of SLURM
 # make lint    formatting, types, import contract, workflow
 # make clean   remove what these made (results/demo, results/images too)
 #
@@ -20,7 +21,7 @@ export PATH := $(BIN):$(PATH)
 INSTALLED := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-images test lint format schema clean help
+.PHONY: demo demo-images test test-slurm lint format schema clean help
 
 demo: $(VENV)/demo.stamp
 	snakemake --cores $(CORES)
@@ -39,6 +40,9 @@ demo-images: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	python -m pytest $(PYTEST_ARGS)
 
+test-slurm: $(VENV)/slurm.stamp
+	python tests/slurm/run.py
+
 lint: $(VENV)/dev.stamp
 	ruff check .
 	ruff format --check .
@@ -46,6 +50,7 @@ lint: $(VENV)/dev.stamp
 	lint-imports
 	snakefmt --check --line-length 110 Snakefile workflow/rules
 	python workflow/lint.py
+	hadolint workflow/containers/Dockerfile
 	neuroalign schema --check workflow/schemas/config.schema.json
 
 format: $(VENV)/dev.stamp
@@ -60,7 +65,7 @@ clean:
 	rm -rf $(VENV) results/demo results/images build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -10
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -75,3 +80,7 @@ $(VENV)/demo.stamp: $(INSTALLED) | $(VENV)/bin/python
 $(VENV)/dev.stamp: $(INSTALLED) | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/slurm.stamp: $(INSTALLED) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,slurm]'
+	@touch $@

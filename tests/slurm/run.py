@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,7 @@ if __name__ == "__main__":
     if reason := lacking():
         print(f"no SLURM here: {reason}")
         sys.exit(SKIPPED)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # stop SLURM, too
     folder = given.keep or Path(tempfile.mkdtemp(prefix="slurm."))
     folder.mkdir(exist_ok=True)
     try:
