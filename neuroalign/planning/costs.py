@@ -95,12 +95,12 @@ class Costs:
         size = self._size(subject)
         whole = response_bytes(size)
         run = 4 * size.longest * size.targets
-        return Cost(275 * MIB + 2.2 * whole + 2 * run, 8 + whole / 10e6, whole)
+        return Cost(290 * MIB + 1.35 * whole + 2 * run, 8 + whole / 10e6, whole)
 
     def average(self) -> Cost:
         """Everybody's responses side by side."""
         whole, count = response_bytes(self.largest), len(self.sizes.subjects)
-        return Cost(230 * MIB + (count + 8) * whole, 6 + count * whole / 50e6, whole)
+        return Cost(260 * MIB + (count + 8) * whole, 6 + count * whole / 50e6, whole)
 
     def fit(self, subject: str, network: str, encoder: str) -> Cost:
         """Every layer in every fold, in blocks of targets that the budget allows."""
@@ -145,6 +145,8 @@ class Costs:
         sizes = [self._size(name) for name in self._everyone()]
         stored, targets = sum(map(response_bytes, sizes)), self.largest.targets
         draws = 8 * self.study.ceiling.bootstraps
+        if self.study.responses.samples == "trials" and all(size.shown == size.samples for size in sizes):
+            return Cost(250 * MIB + 1.1 * stored, 5 + stored / 500e6)  # nothing was shown twice
         if self.study.responses.samples == "trials":
             kept = 2 * 4 * self.study.ceiling.bootstraps * targets
             block = min(targets, 2048) * (12 * draws + 8 * 4 * self.largest.samples)
@@ -166,7 +168,7 @@ class Costs:
         size = self._size(subject)
         scores = 4 * size.targets * self._layers(network, encoder) * self.folds * SCORE_KINDS[encoder]
         kept = self._summary_bytes(size, network, encoder)
-        return Cost(185 * MIB + 2 * scores + 4 * kept, 3, kept)
+        return Cost(185 * MIB + scores + 1.5 * kept, 3, kept)
 
     def group(self, network: str, encoder: str) -> Cost:
         """Summaries of all subjects, one after the other in float64."""

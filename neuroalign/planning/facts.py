@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from neuroalign import bids
 from neuroalign.config import Study
@@ -42,6 +41,8 @@ class SubjectSize:
     longest : int
         Samples of the longest run, as they are read.
     runs : int
+    shown : int
+        Different stimuli.
     """
 
     samples: int
@@ -49,6 +50,7 @@ class SubjectSize:
     targets: int
     longest: int
     runs: int
+    shown: int
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,11 @@ def _recorded(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
         targets = len(open_source(own, data, settings, recordings).targets)
         read = [int(np.nanmax(recording.n_volumes)) for recording in recordings]
         samples = len(shown) if settings.glm is not None else sum(read)
-        found[subject] = SubjectSize(samples, _fitted(study, samples, shown), targets, max(read), len(read))
+        different = int(shown["item"].nunique())
+        averaged = study.responses.samples == "trials" and study.design.repeats == "average"
+        fitted = different if averaged else samples
+        found[subject] = SubjectSize(samples, fitted, targets, max(read), len(read), different)
     return found, len(items), len(events)
-
-
-def _fitted(study: Study, samples: int, shown: pd.DataFrame) -> int:
-    if study.responses.samples == "trials" and study.design.repeats == "average":
-        return int(shown["item"].nunique())
-    return samples
 
 
 def _to_be_simulated(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
@@ -146,7 +145,7 @@ def _to_be_simulated(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
 
         runs = tell(asked.runs, asked.tr, study.seed)
         volumes, words = [run.n_volumes for run in runs], sum(len(run.words) for run in runs)
-        size = SubjectSize(sum(volumes), sum(volumes), FSAVERAGE5, max(volumes), len(runs))
+        size = SubjectSize(sum(volumes), sum(volumes), FSAVERAGE5, max(volumes), len(runs), words)
         return dict.fromkeys(study.subjects(), size), words, words * asked.subjects
     assert isinstance(asked, SimulateImages)
     from neuroalign.recordings.simulated.planted_voxels import open_brain
@@ -154,7 +153,7 @@ def _to_be_simulated(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
     trials = asked.images * asked.repeats
     fitted = asked.images if study.design.repeats == "average" else trials
     voxels = int(open_brain().mask.sum())
-    size = SubjectSize(trials, fitted, voxels, math.ceil(trials / asked.runs), asked.runs)
+    size = SubjectSize(trials, fitted, voxels, math.ceil(trials / asked.runs), asked.runs, asked.images)
     items = asked.shared + (asked.images - asked.shared) * asked.subjects
     return dict.fromkeys(study.subjects(), size), items, trials * asked.subjects
 
