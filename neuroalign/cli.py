@@ -64,29 +64,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
-    with _copied_to(given.log):
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
-        )
-        logging.getLogger("neuroalign").setLevel(logging.INFO)
-        try:
-            return int(given.run(given) or 0)
-        except NeuroalignError as error:
-            if given.debug:
-                raise
-            _complain(str(error))
-            if arguments is None and isinstance(error, UnwritableError):
-                _leave(2)
-            return 2
-        except KeyboardInterrupt:
-            print("neuroalign: interrupted", file=sys.stderr)
-            return 130
-        except (OSError, RuntimeError) as error:
-            reason = refusal(error)
-            if given.debug or reason is None:
-                raise
-            _complain(f"{getattr(error, 'filename', None) or 'a file'}: cannot be written ({reason})")
-            return 2
+    try:
+        with _copied_to(given.log):
+            logging.basicConfig(
+                stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
+            )
+            logging.getLogger("neuroalign").setLevel(logging.INFO)
+            return _run(given, process=arguments is None)
+    except (OSError, RuntimeError) as error:
+        reason = refusal(error)
+        if given.debug or reason is None:
+            raise
+        _complain(f"{getattr(error, 'filename', None) or 'a file'}: cannot be opened or written ({reason})")
+        return 2
+
+
+def _run(given: argparse.Namespace, process: bool) -> int:
+    """Run a command, which may be all that this process is for; what the user can mend becomes one line."""
+    try:
+        return int(given.run(given) or 0)
+    except NeuroalignError as error:
+        if given.debug:
+            raise
+        _complain(str(error))
+        if process and isinstance(error, UnwritableError):
+            _leave(2)
+        return 2
+    except KeyboardInterrupt:
+        print("neuroalign: interrupted", file=sys.stderr)
+        return 130
 
 
 def _terminated(number: int, frame: object) -> None:

@@ -136,3 +136,23 @@ def test_a_command_that_is_told_to_end_cleans_up(tmp_path, how, status):
         process.send_signal(how)
         assert process.wait(20) == status
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "logs").write_text("a file, where a folder should be")
+    with pytest.raises(FileExistsError):  # nothing that the system refuses: a mistake of its own
+        main(["layers", "none.yaml", "--log", str(tmp_path / "logs" / "a.log")])
+    full = OSError(errno.ENOSPC, "No space left on device", "a.log")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neuroalign.cli._copied_to", _raising(full))
+        assert main(["layers", "none.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("neuroalign: error: a.log: cannot be opened or written (no space left")
+    assert said.count("\n") == 1
+
+
+def _raising(error: Exception):
+    def copied_to(log):
+        raise error
+
+    return copied_to
