@@ -2,6 +2,7 @@
 # make demo-images   the same for images: config/examples/images.yaml
 # make demo-eeg      the same for EEG: config/examples/eeg.yaml
 # make test    install with the tools for development, run the tests
+# make test-slurm   the workflow on a SLURM of one node: root, and Debian's packages of SLURM
 # make lint    formatting, types, import contract, workflow
 # make clean   remove what these made (results/demo, results/images, results/eeg too)
 #
@@ -22,7 +23,7 @@ export PATH := $(BIN):$(PATH)
 INSTALLED := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-images demo-eeg test lint format schema clean help
+.PHONY: demo demo-images demo-eeg test test-slurm lint format schema clean help
 
 demo: $(VENV)/demo.stamp
 	snakemake --cores $(CORES)
@@ -48,6 +49,9 @@ demo-eeg: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	python -m pytest $(PYTEST_ARGS)
 
+test-slurm: $(VENV)/slurm.stamp
+	python tests/slurm/run.py
+
 lint: $(VENV)/dev.stamp
 	ruff check .
 	ruff format --check .
@@ -55,6 +59,7 @@ lint: $(VENV)/dev.stamp
 	lint-imports
 	snakefmt --check --line-length 110 Snakefile workflow/rules
 	python workflow/lint.py
+	hadolint workflow/containers/Dockerfile
 	neuroalign schema --check workflow/schemas/config.schema.json
 
 format: $(VENV)/dev.stamp
@@ -84,3 +89,7 @@ $(VENV)/demo.stamp: $(INSTALLED) | $(VENV)/bin/python
 $(VENV)/dev.stamp: $(INSTALLED) | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/slurm.stamp: $(INSTALLED) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,slurm]'
+	@touch $@

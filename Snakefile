@@ -10,6 +10,7 @@ import sys
 from neuroalign import layout, stages, triggers
 from neuroalign.configfile import parse as parse_config
 from neuroalign.errors import NeuroalignError
+from neuroalign.planning.table import Plan, plan_digest, plan_path
 
 # A config given by the user replaces the demonstration; merging the two would mix their studies.
 if not workflow.overwrite_configfiles:
@@ -27,6 +28,7 @@ except NeuroalignError as error:
 stages.find_command()
 OUT = STUDY.output
 CONFIG = f"{OUT}/{layout.CONFIG}"
+PLAN = Plan(plan_path(STUDY), plan_digest(STUDY, SUBJECTS))
 
 
 # Not in a dry run, and not where nothing is left to do.
@@ -34,6 +36,8 @@ onstart:
     stages.save_config(STUDY)
     if subprocess.run(["neuroalign", "check", CONFIG, "--to-be-simulated"]).returncode:
         sys.exit(2)
+    if not PLAN.needs:
+        subprocess.run(["neuroalign", "plan", CONFIG, "--quiet"])
 
 
 wildcard_constraints:

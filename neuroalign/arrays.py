@@ -8,11 +8,7 @@ is whole.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neuroalign.atomic import replacing
 from neuroalign.errors import DataError
 
 TARGET_COORDINATES = (
@@ -28,26 +25,6 @@ TARGET_COORDINATES = (
     *("channel", "channel_type", "latency", "valid"),
 )
 """Target coordinates that travel from responses to scores and maps, where they are present."""
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; move it into place if the block ends well.
-
-    The temporary is a file name that does not exist yet; the block may make a file or a folder
-    there. On an error it is removed and what stood at `path` stays.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary = folder / path.name
-    try:
-        yield temporary
-        if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def save_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -80,8 +57,8 @@ def save_arrays(dataset: xr.Dataset, path: str | Path) -> None:
         dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
-def open_arrays(path: str | Path) -> xr.Dataset:
-    """Read a netCDF-4 dataset into memory.
+def open_arrays(path: str | Path, target: slice | None = None) -> xr.Dataset:
+    """Read a netCDF-4 dataset into memory, or only some of its targets.
 
     Raises
     ------
@@ -90,7 +67,26 @@ def open_arrays(path: str | Path) -> xr.Dataset:
     """
     _must_exist(path)
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        if target is None:
+            return xr.load_dataset(path, engine="h5netcdf")
+        with xr.open_dataset(path, engine="h5netcdf") as found:
+            return found.isel(target=target).load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _damaged(path, "a netCDF-4 file", error) from None
+
+
+def shape_of(path: str | Path, name: str) -> tuple[int, ...]:
+    """The shape of one array of a netCDF-4 dataset, without reading it.
+
+    Raises
+    ------
+    DataError
+        The file is missing or not netCDF-4.
+    """
+    _must_exist(path)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as found:
+            return tuple(found[name].shape)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _damaged(path, "a netCDF-4 file", error) from None
 

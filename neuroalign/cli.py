@@ -9,6 +9,8 @@ import argparse
 import io
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from neuroalign import __version__
-from neuroalign.errors import NeuroalignError
+from neuroalign.atomic import refusal
+from neuroalign.errors import NeuroalignError, UnwritableError
 
 if TYPE_CHECKING:
     from neuroalign.config import Study
@@ -63,24 +66,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 2 for something the user can mend; 130 when interrupted.
+        Exit status: 0; 2 for something the user can mend; 130 when interrupted, 143 when terminated.
     """
     given = _parser().parse_args(arguments)
-    with _copied_to(given.log):
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
-        )
-        logging.getLogger("neuroalign").setLevel(logging.INFO)
-        try:
-            return int(given.run(given) or 0)
-        except NeuroalignError as error:
-            if given.debug:
-                raise
-            _complain(str(error))
-            return 2
-        except KeyboardInterrupt:
-            print("neuroalign: interrupted", file=sys.stderr)
-            return 130
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        with _copied_to(given.log):
+            logging.basicConfig(
+                stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
+            )
+            logging.getLogger("neuroalign").setLevel(logging.INFO)
+            return _run(given, process=arguments is None)
+    except (OSError, RuntimeError) as error:
+        reason = refusal(error)
+        if given.debug or reason is None:
+            raise
+        _complain(f"{getattr(error, 'filename', None) or 'a file'}: cannot be opened or written ({reason})")
+        return 2
+
+
+def _run(given: argparse.Namespace, process: bool) -> int:
+    """Run a command, which may be all that this process is for; what the user can mend becomes one line."""
+    try:
+        return int(given.run(given) or 0)
+    except NeuroalignError as error:
+        if given.debug:
+            raise
+        _complain(str(error))
+        if process and isinstance(error, UnwritableError):
+            _leave(2)
+        return 2
+    except KeyboardInterrupt:
+        print("neuroalign: interrupted", file=sys.stderr)
+        return 130
+
+
+def _terminated(number: int, frame: object) -> None:
+    """End as after any error, so that nothing unfinished is left behind."""
+    sys.exit(128 + number)
+
+
+def _leave(status: int) -> None:
+    """End without tidying up: HDF5 would try once more to write what it could not, and crash."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,7 +151,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--to-be-simulated", action="store_true", help="do not look at data that were simulated before"
     )
+    add("fetch", _fetch, "download every network of a config, for machines without internet", with_config)
     add("layers", _layers, "list the layers of the networks in a config, their units and depths", with_config)
+    plan = add("plan", _plan, "say what memory, time and disk every job will need", with_config)
+    plan.add_argument("--quiet", action="store_true", help="only write the plan into the output folder")
+    plan.add_argument(
+        "--measured",
+        action="store_true",
+        help="beside what a finished run took; exit status 1 where it is off",
+    )
     for name, (about, needed) in STAGES.items():
         command = add(name, _stage, about, with_config)
         for what in needed:
@@ -166,7 +203,33 @@ def _check(given: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
+def _plan(given: argparse.Namespace) -> int:
+    from neuroalign.planning.measured import read_measured
+    from neuroalign.planning.plan import plan
+    from neuroalign.planning.printed import compared, printed
+    from neuroalign.planning.table import plan_digest, plan_path, save_plan
+
+    study = _study(given.config)
+    needs = plan(study)
+    if given.measured:
+        found = read_measured(Path(study.output, "benchmarks"), {need.job: need for need in needs})
+        print(compared(found))
+        return 0 if found and all(one.good for one in found) else 1
+    save_plan(needs, plan_digest(study, study.subjects()), plan_path(study))
+    if not given.quiet:
+        print(printed(needs))
+    return 0
+
+
+def _fetch(given: argparse.Namespace) -> None:
+    from neuroalign.networks.fetching import fetch
+
+    for name, folder in fetch(_study(given.config)).items():
+        print(f"{name}: {folder}")
+
+
 def _layers(given: argparse.Namespace) -> None:
+    from neuroalign.planning.printed import aligned
     from neuroalign.preflight import layers
 
     rows = [("network", "layer", "units", "tokens", "depth", "kept")]
@@ -175,9 +238,7 @@ def _layers(given: argparse.Namespace) -> None:
             units = "" if layer.units is None else str(layer.units)
             kept = "yes" if layer.kept else ""
             rows.append((network, layer.name, units, layer.tokens, f"{layer.depth:.3f}", kept))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(aligned(rows))
 
 
 def _schema(given: argparse.Namespace) -> None:

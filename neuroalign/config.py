@@ -20,6 +20,7 @@ from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, E
 from neuroalign.settings.families import AnyNetwork
 from neuroalign.settings.features import Features
 from neuroalign.settings.networks import Network
+from neuroalign.settings.resources import Resources
 from neuroalign.settings.responses import TABLED_KINDS, Responses, of_sensors, of_trials
 from neuroalign.settings.section import Name, Section
 from neuroalign.settings.sensors import SENSOR_KINDS
@@ -56,6 +57,7 @@ class Study(Section):
     cross_attention: CrossAttention = CrossAttention()
     ceiling: Ceiling = Ceiling()
     inference: Inference = Inference()
+    resources: Resources = Resources()
 
     @model_validator(mode="before")
     @classmethod

@@ -21,6 +21,10 @@ class DataError(NeuroalignError):
     """A recording, a stimulus or an artefact is missing, damaged or does not fit."""
 
 
+class UnwritableError(DataError):
+    """The system does not let us write: the disk is full, or the folder closed to us."""
+
+
 class NetworkError(NeuroalignError):
     """A network cannot be found, loaded or read at the layers asked for."""
 

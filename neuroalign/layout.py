@@ -6,6 +6,7 @@ The patterns hold wildcards in braces, so that Snakemake's rules and the command
 from __future__ import annotations
 
 CONFIG = "config.yaml"
+PLAN = "plan.tsv"
 INDEX = "index.parquet"
 ITEMS = "stimuli/items.parquet"
 EVENTS = "stimuli/events.parquet"

@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import __version__, arrays, layout
+from neuroalign.atomic import replacing
 from neuroalign.bids import bids_name
 from neuroalign.errors import DataError, choices
 from neuroalign.prompt_maps import prompt_maps
@@ -56,7 +57,7 @@ def write_maps(summaries: Iterable[xr.Dataset], folder: str | Path, study_title:
     folder = Path(folder)
     encoders = {str(summary.attrs["encoder"]) for summary in summaries}
     written: list[Path] = []
-    with arrays.replacing(folder) as temporary:
+    with replacing(folder) as temporary:
         temporary.mkdir()
         arrays.save_json(_description(study_title), temporary / "dataset_description.json")
         for summary in summaries:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from neuroalign import layout
+from neuroalign.atomic import replacing
 from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
@@ -71,11 +71,8 @@ def save_config(study: Study) -> Path:
     text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-        temporary.write(text)
-    Path(temporary.name).chmod(0o644)
-    os.replace(temporary.name, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
@@ -169,27 +166,62 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         return _fit_attention(study, [subject], network)
     if network != layout.NUISANCE and encoder == "stack":
         return _fit_stack(study, subject, network)
+    _known(network, networks(study), "network")
+    _known(encoder, study.encoders, "encoder")
+    return _fit_by_layer(study, subject, network, encoder)
+
+
+def _fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> None:
+    """Every layer by itself: of all targets at once, or of as many as the memory allows."""
     from neuroalign import arrays
+    from neuroalign.alignment.blocks import discard, fit_in_blocks, join_predictions
     from neuroalign.alignment.courses import Resampling
     from neuroalign.alignment.evaluate import evaluate
 
-    _known(network, networks(study), "network")
-    _known(encoder, study.encoders, "encoder")
     store = None if network == layout.NUISANCE else _path(study, layout.ACTIVATIONS, network=network)
-    sources = _fitted_from(study, [subject], network)
+    made_from = fingerprint(study, "fit", _fitted_from(study, [subject], network), encoder)
+
+    def fit(targets: slice | None, unfinished: Path) -> tuple[xr.Dataset, xr.Dataset]:
+        return evaluate(
+            *_samples(study, subject, targets),
+            arrays.open_activations(store) if store else None,
+            study.design,
+            _fold_encoder(study, encoder, subject),
+            partial=unfinished,
+            fingerprint=made_from,
+            beside=_beside(study),
+            resampling=Resampling(study.inference.bootstraps, study.seed) if encoder in BY_LAYER else None,
+        )
+
     made_for = {"subject": subject, "network": network, "encoder": encoder}
-    path = _path(study, layout.SCORES, **made_for)
-    scores, predictions = evaluate(
-        *_samples(study, subject),
-        arrays.open_activations(store) if store else None,
-        study.design,
-        _fold_encoder(study, encoder, subject),
-        partial=path.with_suffix(".partial"),
-        fingerprint=fingerprint(study, "fit", sources, encoder),
-        beside=_beside(study),
-        resampling=Resampling(study.inference.bootstraps, study.seed) if encoder in BY_LAYER else None,
-    )
-    _save_fit(study, scores, predictions, **made_for)
+    partial = _path(study, layout.SCORES, **made_for).with_suffix(".partial")
+    blocks = _blocks(study, subject, store, encoder)
+    if len(blocks) == 1:
+        scores, predictions = fit(None, partial)
+        return _save_fit(study, scores, predictions, **made_for)
+    scores = fit_in_blocks(fit, blocks, partial, made_from)
+    about = {"network": network, "encoder": encoder}
+    join_predictions(blocks, partial, _path(study, layout.PREDICTIONS, **made_for), **about)
+    arrays.save_arrays(scores.assign_attrs(about), _path(study, layout.SCORES, **made_for))
+    discard(partial)
+
+
+def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> list[slice]:
+    """The targets that a fit by layers takes at once."""
+    from neuroalign import arrays
+    from neuroalign.alignment.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
+
+    samples, targets = arrays.shape_of(_path(study, layout.RESPONSES, subject=subject), "response")
+    if study.responses.epoched:  # time courses are means over all channels
+        return [slice(0, targets)]
+    delays = len(study.design.delays) if study.responses.samples == "time" else 1
+    units = [0] if store is None else arrays.open_activations(store).attributes["units"]
+    beside = sum(sum(network.attributes["units"]) for network in _beside(study))
+    nuisance = study.design.nuisance
+    features = (max(units) + beside) * delays + len(nuisance.delays) * nuisance.word_rate
+    scores = len(units) * (study.design.folds.n or 5) * SCORE_KINDS[encoder]
+    size = FitSize(targets, samples, samples, features, scores, ZARR_BYTES, encoder == "banded_ridge")
+    return size.blocks(study.resources.memory_bytes)
 
 
 def joint(study: Study, network: str, encoder: str) -> None:
@@ -577,18 +609,18 @@ def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
     return FoldRidge(alphas)
 
 
-def _responses(study: Study, subject: str) -> xr.Dataset:
+def _responses(study: Study, subject: str, targets: slice | None = None) -> xr.Dataset:
     from neuroalign import arrays
 
     _known(subject, subjects(study), "subject")
-    return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject))
+    return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject), target=targets)
 
 
-def _samples(study: Study, subject: str) -> tuple[xr.Dataset, pd.DataFrame]:
+def _samples(study: Study, subject: str, targets: slice | None = None) -> tuple[xr.Dataset, pd.DataFrame]:
     """What is fitted of a subject, and its events: trials with what they show, repeats joined if asked."""
     from neuroalign.design.trials import average_repeats, with_contents
 
-    responses, events = _responses(study, subject), _events(study, subject)
+    responses, events = _responses(study, subject, targets), _events(study, subject)
     if study.responses.samples == "time":
         return responses, events
     if study.design.repeats == "average":

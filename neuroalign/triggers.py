@@ -89,7 +89,7 @@ READS = {
     "maps": Reads(("neuroalign.maps",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
-        tuple(name for name in Study.model_fields if name != "output"),
+        tuple(name for name in Study.model_fields if name not in ("output", "resources")),
         files=("report/templates/*",),
     ),
 }

@@ -172,3 +172,7 @@ def write_video():
         return str(path)
 
     return write
+
+
+collect_ignore = ["slurm", "kills"]
+"""Scripts that take minutes, with a process of their own: `make test-slurm`, `python tests/kills/kill.py`."""

@@ -78,6 +78,7 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
         "cross_attention": config.CrossAttention,
         "ceiling": config.Ceiling,
         "inference": config.Inference,
+        "resources": config.Resources,
     }
     for section, model in sections.items():
         section_text = text.split(f"## `{section}`", 1)[1].split("\n## ", 1)[0]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,7 @@ made = {{
     "simulate": [Path(rest[0], "dataset_description.json")],
     "index": [out / L.INDEX],
     "check": [],
+    "plan": [],
     "stimuli": [out / L.ITEMS, out / L.EVENTS],
     "activations": [out / L.ACTIVATIONS / "zarr.json"],
     "responses": [out / L.RESPONSES],
@@ -379,3 +382,35 @@ def test_rules_hold_no_python_of_their_own() -> None:
                 assert text.count(f" {directive}:") == len(
                     re.findall(r"^\s*rule \w+:", text, re.MULTILINE)
                 ), f"{path.name}: {directive}"
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    folder = prepare(tmp_path)
+    script = folder / "bin" / "neuroalign"
+    slow = script.read_text().replace(
+        "made = {", "import time\ntime.sleep(15 * (command == 'index'))\nmade = {", 1
+    )
+    script.write_text(slow)
+    name = written(folder, STUDY)
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--cores", "2", "--configfile", name, "--nocolor"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)
+    try:
+        for _ in range(600):
+            if (folder / "results" / "config.yaml").exists() or first.poll() is not None:
+                break
+            time.sleep(0.1)
+        second = snakemake(folder, "--configfile", name)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    said = second.stdout + second.stderr
+    assert second.returncode != 0
+    assert "cannot be locked" in said
+    assert "--unlock" in said
+    assert snakemake(folder, "--configfile", name, "--unlock").returncode == 0
+    script.write_text(slow.replace("time.sleep", "(lambda seconds: None)"))
+    assert snakemake(folder, "--configfile", name).returncode == 0

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from neuroalign import layout
-from neuroalign.arrays import replacing
+from neuroalign.atomic import replacing
 from neuroalign.config import Study
 from neuroalign.report import (
     figures,

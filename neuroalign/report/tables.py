@@ -12,7 +12,7 @@ import xarray as xr
 
 from neuroalign import __version__, layout
 from neuroalign.alignment.partition import PARTS
-from neuroalign.arrays import replacing
+from neuroalign.atomic import replacing
 from neuroalign.provenance import versions
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant, texts
 

@@ -13,8 +13,8 @@ rule activations:
         network=one_of(EXTRACTED),
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory_of("activations", "network-{network}"),
+        runtime=minutes_of("activations", "network-{network}"),
     params:
         config=CONFIG,
         settings=network_settings,

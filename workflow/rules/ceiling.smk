@@ -10,8 +10,8 @@ rule ceiling:
         benchmark_of("ceiling")
     threads: 2
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=memory_of("ceiling"),
+        runtime=minutes_of("ceiling"),
     params:
         config=CONFIG,
         settings=settings_of("ceiling"),

@@ -14,6 +14,24 @@ def benchmark_of(*parts):
     return at(f"benchmarks/{'/'.join(parts)}.tsv")
 
 
+def memory_of(*parts):
+    """What a job asks for, by the plan; more at every attempt."""
+
+    def planned(wildcards, attempt):
+        return PLAN.memory_mb("/".join(parts).format(**wildcards), attempt)
+
+    return planned
+
+
+def minutes_of(*parts):
+    """How long a job may take, by the plan; longer at every attempt."""
+
+    def planned(wildcards, attempt):
+        return PLAN.minutes("/".join(parts).format(**wildcards), attempt)
+
+    return planned
+
+
 def dataset_folder(wildcards):
     return STUDY.dataset.path
 

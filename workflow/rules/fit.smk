@@ -17,8 +17,8 @@ rule fit:
         encoder=one_of(ENCODERS_BY_LAYER),
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory_of("fit", FIT),
+        runtime=minutes_of("fit", FIT),
     params:
         config=CONFIG,
         settings=fit_settings,
@@ -49,8 +49,8 @@ rule fit_attention:
         encoder=TOGETHER,
     threads: 4
     resources:
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=memory_of("fit", FIT),
+        runtime=minutes_of("fit", FIT),
         gpu=GPUS,
     params:
         config=CONFIG,
@@ -80,8 +80,8 @@ if JOINT:
             network=one_of(NETWORKS),
         threads: 4
         resources:
-            mem_mb=32000,
-            runtime=2880,
+            mem_mb=memory_of("fit", "network-{network}_encoder-" + TOGETHER),
+            runtime=minutes_of("fit", "network-{network}_encoder-" + TOGETHER),
             gpu=GPUS,
         params:
             config=CONFIG,
@@ -114,8 +114,8 @@ rule fit_stack:
         encoder="stack",
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=memory_of("fit", FIT),
+        runtime=minutes_of("fit", FIT),
     params:
         config=CONFIG,
         settings=fit_settings,
@@ -142,8 +142,8 @@ rule fit_nuisance:
         network=one_of(CONTROLS),
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory_of("fit", FIT),
+        runtime=minutes_of("fit", FIT),
     params:
         config=CONFIG,
         settings=fit_settings,

@@ -10,8 +10,8 @@ rule group:
         benchmark_of("group", "network-{network}_encoder-{encoder}")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory_of("group", "network-{network}_encoder-{encoder}"),
+        runtime=minutes_of("group", "network-{network}_encoder-{encoder}"),
     params:
         config=CONFIG,
         settings=settings_of("group"),

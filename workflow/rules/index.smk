@@ -9,8 +9,8 @@ rule index:
         benchmark_of("index")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory_of("index"),
+        runtime=minutes_of("index"),
     params:
         config=CONFIG,
         settings=settings_of("index"),

@@ -13,8 +13,8 @@ rule inference:
         network=one_of(NETWORKS),
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory_of("inference", FIT),
+        runtime=minutes_of("inference", FIT),
     params:
         config=CONFIG,
         settings=settings_of("inference"),

@@ -10,8 +10,8 @@ rule maps:
         benchmark_of("maps")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory_of("maps"),
+        runtime=minutes_of("maps"),
     params:
         config=CONFIG,
         settings=settings_of("maps"),

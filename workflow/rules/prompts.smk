@@ -17,8 +17,8 @@ rule prompts:
         network=one_of(PROMPTED),
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=480,
+        mem_mb=memory_of("prompts", "sub-{subject}_network-{network}"),
+        runtime=minutes_of("prompts", "sub-{subject}_network-{network}"),
     params:
         config=CONFIG,
         settings=settings_of("prompts"),
@@ -41,8 +41,8 @@ rule prompts_group:
         network=one_of(PROMPTED),
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory_of("prompts", "group_network-{network}"),
+        runtime=minutes_of("prompts", "group_network-{network}"),
     params:
         config=CONFIG,
         settings=settings_of("prompts_group"),

@@ -15,8 +15,8 @@ rule report:
         benchmark_of("report")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=memory_of("report"),
+        runtime=minutes_of("report"),
     params:
         config=CONFIG,
         settings=settings_of("report"),

@@ -13,8 +13,8 @@ rule responses:
         subject=one_of(SUBJECTS),
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory_of("responses", "sub-{subject}"),
+        runtime=minutes_of("responses", "sub-{subject}"),
     params:
         config=CONFIG,
         settings=settings_of("responses"),
@@ -34,8 +34,8 @@ rule average:
         benchmark_of("responses", f"sub-{layout.AVERAGE}")
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=memory_of("responses", f"sub-{layout.AVERAGE}"),
+        runtime=minutes_of("responses", f"sub-{layout.AVERAGE}"),
     params:
         config=CONFIG,
         subject=layout.AVERAGE,

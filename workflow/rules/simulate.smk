@@ -9,8 +9,8 @@ if STUDY.simulate:
             benchmark_of("simulate")
         threads: 2
         resources:
-            mem_mb=4000,
-            runtime=30,
+            mem_mb=memory_of("simulate"),
+            runtime=minutes_of("simulate"),
         params:
             config=CONFIG,
             out=dataset_folder,

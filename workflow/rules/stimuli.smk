@@ -10,8 +10,8 @@ rule stimuli:
         benchmark_of("stimuli")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory_of("stimuli"),
+        runtime=minutes_of("stimuli"),
     params:
         config=CONFIG,
         settings=settings_of("stimuli"),

@@ -14,8 +14,8 @@ rule summary:
         network=one_of(NETWORKS),
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=memory_of("summary", FIT),
+        runtime=minutes_of("summary", FIT),
     params:
         config=CONFIG,
         settings=settings_of("summary"),
@@ -39,8 +39,8 @@ rule summary_nuisance:
         network=one_of(CONTROLS),
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=memory_of("summary", FIT),
+        runtime=minutes_of("summary", FIT),
     params:
         config=CONFIG,
         settings=settings_of("summary"),

@@ -14,7 +14,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neuroalign import arrays, layout
+from neuroalign import layout
+from neuroalign.atomic import replacing
 from neuroalign.errors import DataError
 from neuroalign.networks.families import MODULES
 from neuroalign.provenance import stage_digest
@@ -103,7 +104,7 @@ def simulate(
     if _stands(out, recipe):
         log.info("%s: made before from the same settings and seed; left as it is", out)
         return
-    with arrays.replacing(out) as root:
+    with replacing(out) as root:
         import_module(module).make(StudyFiles(root, root / derivatives, task), settings, network, seed)
         write_json(recipe, root / RECIPE)
 
