@@ -45,9 +45,6 @@ DECISIVE = {"fdr": "q", "max": "p_max", "cluster": "p_cluster", "tfce": "p_tfce"
 NOT_OF_TESTS = {"cluster_level", "bootstraps"}
 """Settings of inference that no test, or only one by clusters, depends on."""
 
-TESTED = ("p", "q", "p_max", "p_cluster", "cluster", "cluster_mass", "p_tfce", "tfce", "significant")
-"""What there may be of a test, per target."""
-
 SHARED_PAIRS = np.sqrt(2)
 """How much wider the mean over folds spreads than that of independent folds; see above."""
 

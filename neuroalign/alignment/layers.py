@@ -15,11 +15,13 @@ import numpy as np
 import xarray as xr
 
 from neuroalign.alignment.courses import COURSES
-from neuroalign.alignment.inference import TESTED
 from neuroalign.arrays import place_attributes, target_coordinates
 
 BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag", "place_x", "place_y")
 """Coordinates beside those of targets that travel from scores to summaries."""
+
+TESTED = ("p", "q", "p_max", "p_cluster", "cluster", "cluster_mass", "p_tfce", "tfce", "significant")
+"""What a summary takes from the tests, where it is there."""
 
 
 ATTENDED = ("importance", "delay", "field")

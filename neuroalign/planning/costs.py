@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuroalign.alignment.blocks import SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
+from neuroalign.alignment.blocks import FIT_BASE, SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
 from neuroalign.config import Study
 from neuroalign.planning.facts import NetworkSize, Sizes, SubjectSize
 from neuroalign.planning.table import Need
 
 MIB = 2**20
+
+CUSTOMARY_RATE = 256.0
+"""Samples per second of EEG and MEG that keep the rate at which they were recorded."""
 
 SUMMARY_ROWS = 40
 """Numbers kept of a target beside those of layers."""
@@ -60,6 +63,12 @@ class Costs:
         self.largest = max(sizes.subjects.values(), key=response_bytes)
         self.folds = study.design.folds.n or (self.largest.runs if study.design.folds.by == "run" else 5)
         self.delays = len(study.design.delays) if study.responses.samples == "time" else 1
+        lags = study.design.lags
+        self.rate = 1.0
+        if lags is not None:
+            asked = study.responses.sensors
+            self.rate = asked.sampling_hz or asked.resample_hz or CUSTOMARY_RATE
+            self.delays = round((lags.stop_s - lags.start_s) * self.rate) + 1
 
     def index(self) -> Cost:
         """Names of files."""
@@ -74,8 +83,9 @@ class Costs:
         return Cost(memory, 20 + self.sizes.items * 0.02 + stored / 4e6, stored)
 
     def stimuli(self) -> Cost:
-        """Tables of events."""
-        return Cost(205 * MIB + 1000 * self.sizes.events, 5 + self.sizes.events / 2e4)
+        """Tables of events; where every sample is one, of items too."""
+        each = 4000 if self.study.design.lags is not None else 1000
+        return Cost(205 * MIB + each * self.sizes.events, 5 + self.sizes.events / 2e4)
 
     def activations(self, name: str) -> Cost:
         """A network and a chunk of its activations."""
@@ -87,7 +97,7 @@ class Costs:
         batches = 5 * 4 * 4096 * max(size.units)
         context = getattr(network, "context", 1) + 1
         seconds = 20 + self.sizes.items * (0.002 + context * 0.25 * size.weights / 2 / GFLOPS)
-        libraries = 720 * MIB if network.family == "text" else 430 * MIB
+        libraries = 720 * MIB if network.family == "text" else 480 * MIB
         return Cost(libraries + 2 * size.weights + chunk + batches, seconds, stored)
 
     def responses(self, subject: str) -> Cost:
@@ -95,6 +105,9 @@ class Costs:
         size = self._size(subject)
         whole = response_bytes(size)
         run = 4 * size.longest * size.targets
+        if size.recorded:  # MNE, and a recording beside what its filter makes of it, in float64
+            memory = 370 * MIB + 3 * 8 * size.recorded + 1.35 * whole + 4 * run
+            return Cost(memory, 15 + size.runs * size.recorded / 2e6, whole)
         return Cost(290 * MIB + 1.35 * whole + 2 * run, 8 + whole / 10e6, whole)
 
     def average(self) -> Cost:
@@ -106,7 +119,7 @@ class Costs:
         """Every layer in every fold, in blocks of targets that the budget allows."""
         size = self._size(subject)
         found = self.sizes.networks.get(network)
-        features = [count * self.delays for count in (found.units if found else (0,))]
+        features = [self._seen(count) * self.delays for count in (found.units if found else (0,))]
         widest, n = max(features) + self._nuisance(), size.fitted
         rank = min(n, max(widest, 1))
         layers = len(features)
@@ -127,6 +140,12 @@ class Costs:
             self._design_bytes() + (ZARR_BYTES if found else 0),
             banded=encoder == "banded_ridge",
         )
+        if self.study.responses.epoched:  # time courses, drawn anew
+            drawn = 6 * 8 * self.study.inference.bootstraps * size.targets
+            return Cost(fitted.memory(size.targets) + drawn, seconds + layers * self.folds * 2, disk)
+        if self.study.design.lags is not None:
+            held = 24 * n * widest // self.delays + 4 * (TARGET_COPIES + 2) * n * size.targets
+            return Cost(FIT_BASE + ZARR_BYTES + held + self._lagged(size, widest, self.delays), seconds, disk)
         if encoder == "stack":
             return Cost(fitted.memory(size.targets) + 4 * fitted_bytes(size), seconds, disk)
         blocks = fitted.blocks(self.study.resources.memory_bytes)
@@ -161,6 +180,8 @@ class Costs:
         if size.fitted < size.samples:
             held += 2 * response_bytes(size)
         null = min(size.targets, 1024) * (draws * 24 + size.fitted * 32)
+        if self.study.inference.correction in ("cluster", "tfce"):
+            null += 3 * 4 * draws * size.targets
         return Cost(260 * MIB + held + null, 4 + size.targets * draws / 1e7, 20 * size.targets)
 
     def summary(self, subject: str, network: str, encoder: str) -> Cost:
@@ -175,6 +196,34 @@ class Costs:
         kept = self._summary_bytes(self.largest, network, encoder)
         memory = 240 * MIB + (len(self.sizes.subjects) + 2) * kept
         return Cost(memory, 4 + kept * len(self.sizes.subjects) / 5e6, kept)
+
+    def timing(self, subject: str, network: str, encoder: str) -> Cost:
+        """Predictions against responses at all pairs of latencies, and of items."""
+        size = self._size(subject)
+        held = response_bytes(size) + 3 * fitted_bytes(size)
+        return Cost(270 * MIB + 2 * held, 10 + self.folds * size.targets / 200, 10 * MIB)
+
+    def timing_group(self) -> Cost:
+        """Time courses of all subjects."""
+        return Cost(230 * MIB, 5, 10 * MIB)
+
+    def reconstruction(self, subject: str) -> Cost:
+        """All channels at all lags, decomposed in every fold."""
+        size = self._size(subject)
+        columns = size.targets * self.delays
+        seconds = 10 + self.folds * 20 * columns**3 / GFLOPS
+        features = sum(self._seen(count) for found in self.sizes.networks.values() for count in found.units)
+        held = 16 * size.samples * (size.targets + features)
+        return Cost(310 * MIB + held + self._lagged(size, columns, self.delays), seconds, MIB)
+
+    def _seen(self, units: int) -> int:
+        """Units of a layer that are fitted: where there are lags, its principal components."""
+        lags = self.study.design.lags
+        return units if lags is None or lags.components is None else min(units, lags.components)
+
+    def _lagged(self, size: SubjectSize, columns: int, lags: int) -> float:
+        """What lagged ridge holds: Gram matrices of the folds in float64, and features transformed."""
+        return 8 * (self.folds + 3) * columns**2 + 64 * size.samples * columns / max(lags, 1)
 
     def prompts(self, subject: str, network: str, under: int) -> Cost:
         """Two fits by bands, beside each other."""
@@ -223,7 +272,7 @@ class Costs:
 
     def _design_bytes(self) -> float:
         """What places events on samples of a time series: a matrix for every delay, in float64."""
-        if self.study.responses.samples == "trials":
+        if self.study.responses.samples == "trials" or self.study.design.lags is not None:
             return 0.0
         of_run = self.largest.longest * self.sizes.events / len(self.sizes.subjects) / self.largest.runs
         delays = self.delays + len(self.study.design.nuisance.delays) * self.study.design.nuisance.word_rate

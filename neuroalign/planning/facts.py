@@ -8,23 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from neuroalign import bids
 from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.networks.families import layer_table
-from neuroalign.recordings.formats import find_recordings, open_source, trials_of_all
+from neuroalign.recordings.files import Recording
+from neuroalign.recordings.formats import find_recordings, open_source
+from neuroalign.recordings.meeg.check import count_latencies, sensor_size
+from neuroalign.recordings.shown import shown
 from neuroalign.settings.networks import Network
-from neuroalign.settings.responses import TABLED_KINDS
-from neuroalign.settings.simulation import SimulateImages, SimulateStory
-from neuroalign.stimuli.events import read_stimuli
-from neuroalign.stimuli.listed import listed_stimuli
+from neuroalign.settings.simulation import SimulateEEG, SimulateImages, SimulateStory
 
 CUSTOMARY_UNITS, CUSTOMARY_WEIGHTS = 1024, 400 * 2**20
 """Units of a layer and bytes of weights, where a network does not tell them before it is loaded."""
 
 FSAVERAGE5 = 20484
 """Vertices of both hemispheres."""
+
+ELECTRODES = 64
+"""Channels of simulated EEG."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class SubjectSize:
     runs : int
     shown : int
         Different stimuli.
+    recorded : int
+        Values of the longest run as EEG and MEG were recorded; 0 of anything else.
     """
 
     samples: int
@@ -51,6 +57,7 @@ class SubjectSize:
     longest: int
     runs: int
     shown: int
+    recorded: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,25 +124,46 @@ def measure(study: Study) -> Sizes:
 def _recorded(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
     data, settings = study.dataset, study.responses
     index = bids.index_study(study)
-    if settings.kind in TABLED_KINDS:
-        items, events = listed_stimuli(trials_of_all(study), data.task)
-    else:
-        items, events = read_stimuli(index, data, study.stimuli, study.subjects())
+    items, events = shown(study, index, quickly=True)
     found = {}
     for subject in study.subjects():
         own = bids.select(index, subject=("", subject))
         recordings, problems = find_recordings(own, data, settings, subject)
         if problems:
             raise NeuroalignError(problems[0])
-        shown = events[events["subject"] == subject]
+        seen = events[events["subject"] == subject]
+        different = int(seen["item"].nunique())
+        averaged = study.responses.samples == "trials" and study.design.repeats == "average"
+        if settings.reads_bids_sensors:
+            found[subject] = _sensed(study, recordings, seen["run"], different, averaged)
+            continue
         targets = len(open_source(own, data, settings, recordings).targets)
         read = [int(np.nanmax(recording.n_volumes)) for recording in recordings]
-        samples = len(shown) if settings.glm is not None else sum(read)
-        different = int(shown["item"].nunique())
-        averaged = study.responses.samples == "trials" and study.design.repeats == "average"
+        samples = len(seen) if settings.glm is not None else sum(read)
         fitted = different if averaged else samples
         found[subject] = SubjectSize(samples, fitted, targets, max(read), len(read), different)
     return found, len(items), len(events)
+
+
+def _sensed(
+    study: Study, recordings: list[Recording], of_run: pd.Series[str], different: int, averaged: bool
+) -> SubjectSize:
+    """The size of a subject's EEG or MEG, of which events say how many trials there are."""
+    sizes = [sensor_size(study, recording) for recording in recordings]
+    read = [
+        size.samples or int((of_run == recording.run.label).sum())
+        for size, recording in zip(sizes, recordings, strict=True)
+    ]
+    samples = sum(read)
+    return SubjectSize(
+        samples,
+        different if averaged else samples,
+        max(size.targets for size in sizes),
+        max(read),
+        len(read),
+        different,
+        max(size.recorded for size in sizes),
+    )
 
 
 def _to_be_simulated(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
@@ -147,6 +175,23 @@ def _to_be_simulated(study: Study) -> tuple[dict[str, SubjectSize], int, int]:
         volumes, words = [run.n_volumes for run in runs], sum(len(run.words) for run in runs)
         size = SubjectSize(sum(volumes), sum(volumes), FSAVERAGE5, max(volumes), len(runs), words)
         return dict.fromkeys(study.subjects(), size), words, words * asked.subjects
+    if isinstance(asked, SimulateEEG):
+        from neuroalign.recordings.simulated.eeg_viewers import EVERY_S
+
+        sensors, trials = study.responses.sensors, asked.images * asked.repeats
+        rate = asked.sampling_hz
+        targets = ELECTRODES * count_latencies(sensors, min(rate, sensors.resample_hz or rate))
+        seconds = EVERY_S[1] * trials / asked.runs
+        size = SubjectSize(
+            trials,
+            asked.images if study.design.repeats == "average" else trials,
+            targets,
+            math.ceil(trials / asked.runs),
+            asked.runs,
+            asked.images,
+            round(ELECTRODES * seconds * rate),
+        )
+        return dict.fromkeys(study.subjects(), size), asked.images, trials * asked.subjects
     assert isinstance(asked, SimulateImages)
     from neuroalign.recordings.simulated.planted_voxels import open_brain
 

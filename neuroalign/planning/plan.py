@@ -61,6 +61,23 @@ def _fits(study: Study, costs: Costs, everyone: list[str]) -> list[Need]:
             if _has_group(study):
                 name = f"group/network-{network}_encoder-{encoder}"
                 needs.append(costs.group(network, encoder).need(name))
+    return [*needs, *_of_sensors(study, costs, fitted)]
+
+
+def _of_sensors(study: Study, costs: Costs, fitted: list[str]) -> list[Need]:
+    """What only EEG and MEG have: timing of epochs, reconstruction from continuous recordings."""
+    needs, lags = [], study.design.lags
+    for network in fitted:
+        for subject in study.subjects():
+            if lags is not None and lags.backward:
+                needs.append(
+                    costs.reconstruction(subject).need(f"reconstruction/sub-{subject}_network-{network}")
+                )
+            for encoder in study.encoders if study.responses.epoched else ():
+                name = f"timing/sub-{subject}_network-{network}_encoder-{encoder}"
+                needs.append(costs.timing(subject, network, encoder).need(name))
+        for encoder in study.encoders if study.responses.epoched and _has_group(study) else ():
+            needs.append(costs.timing_group().need(f"timing/group_network-{network}_encoder-{encoder}"))
     return needs
 
 

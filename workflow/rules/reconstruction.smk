@@ -15,8 +15,8 @@ rule reconstruction:
         network=one_of(NETWORKS),
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=memory_of("reconstruction", "sub-{subject}_network-{network}"),
+        runtime=minutes_of("reconstruction", "sub-{subject}_network-{network}"),
     params:
         config=CONFIG,
         settings=settings_of("reconstruction"),

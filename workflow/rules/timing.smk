@@ -13,8 +13,8 @@ rule timing:
         benchmark_of("timing", FIT)
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory_of("timing", FIT),
+        runtime=minutes_of("timing", FIT),
     params:
         config=CONFIG,
         settings=settings_of("timing"),
@@ -35,8 +35,8 @@ rule timing_group:
         benchmark_of("timing", "group_network-{network}_encoder-{encoder}")
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=memory_of("timing", "group_network-{network}_encoder-{encoder}"),
+        runtime=minutes_of("timing", "group_network-{network}_encoder-{encoder}"),
     params:
         config=CONFIG,
         settings=settings_of("timing_group"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.meeg.channels import predicted_channels
-from neuroalign.recordings.meeg.raw import open_raw, opening
+from neuroalign.recordings.meeg.raw import open_raw, opening, used_rate
+from neuroalign.settings.sensors import Sensors
 from neuroalign.stimuli.events import events_path, read_run
 
 
@@ -50,6 +52,55 @@ def sensor_problems(index: pd.DataFrame, study: Study, recordings: Sequence[Reco
 def count_samples(study: Study, recordings: Sequence[Recording]) -> int:
     """How many moments recordings have, by their headers; 0 for trials."""
     return 0 if study.responses.epoched else sum(len(open_raw(each.paths[0]).times) for each in recordings)
+
+
+@dataclass(frozen=True)
+class SensorSize:
+    """How much a run holds, by its header.
+
+    Attributes
+    ----------
+    samples : int
+        Moments that are left after resampling; of trials 0, since events say how many there are.
+    targets : int
+    recorded : int
+        Values of the recording as it is opened.
+    """
+
+    samples: int
+    targets: int
+    recorded: int
+
+
+def sensor_size(study: Study, recording: Recording) -> SensorSize:
+    """Tell the size of a run, and of what will become of it.
+
+    Raises
+    ------
+    NeuroalignError
+        The recording cannot be opened.
+    """
+    sensors, path = study.responses.sensors, recording.paths[0]
+    if study.responses.kind == "epochs":
+        import mne
+
+        with opening(path):
+            epochs = mne.read_epochs(path, preload=False, verbose="error")
+        channels, held = predicted_channels(epochs.info, sensors), len(epochs) * len(epochs.times)
+        rate = used_rate(float(epochs.info["sfreq"]), sensors)
+        seconds = min(sensors.epoch_s[1], epochs.tmax) - max(sensors.epoch_s[0], epochs.tmin)
+        return SensorSize(0, len(channels) * (round(seconds * rate) + 1), held * len(epochs.ch_names))
+    raw = open_raw(path)
+    channels, rate = predicted_channels(raw.info, sensors), used_rate(float(raw.info["sfreq"]), sensors)
+    held = len(raw.times) * len(raw.ch_names)
+    if not study.responses.epoched:
+        return SensorSize(round(raw.times[-1] * rate) + 1, len(channels), held)
+    return SensorSize(0, len(channels) * count_latencies(sensors, rate), held)
+
+
+def count_latencies(sensors: Sensors, rate_hz: float) -> int:
+    """How many latencies an epoch has."""
+    return round((sensors.epoch_s[1] - sensors.epoch_s[0]) * rate_hz) + 1
 
 
 def _header(recording: Recording, study: Study) -> tuple[list[str], float]:
