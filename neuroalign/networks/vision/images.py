@@ -178,13 +178,16 @@ class ImageNetwork:
 
     def _stored(self, place: int, values: torch.Tensor) -> np.ndarray:
         """Values in the precision that is kept, to be copied at once: modules may change them in place."""
-        stored = values.to(getattr(torch, self.model.dtype))
-        if not bool(torch.isfinite(stored).all()):
+        stored = np.asarray(values.to(getattr(torch, self.model.dtype)).cpu().numpy())
+        # One number says it, without a mask as large as the layer: finite values cannot add up to infinity.
+        with np.errstate(invalid="ignore"):
+            finite = np.isfinite(stored.sum(dtype=np.float64))
+        if not finite:
             raise NetworkError(
                 f"layer '{self.layers[self.kept[place]]}' gives values beyond {self.model.dtype}, or not "
                 "numbers; set dtype: float32, and if it is float32 check the weights"
             )
-        return np.asarray(stored.cpu().numpy())
+        return stored
 
 
 def pooled_units(settings: Pooled, layout: Layout) -> int:
