@@ -71,7 +71,7 @@ class Found:
     layers : array (n_layers,)
         Share of targets with each as their best.
     ceiling : float
-        Share of ceilings called above chance.
+        Share of ceilings called above chance; NaN where nothing was repeated and nobody saw the same.
     """
 
     p: float
@@ -107,12 +107,13 @@ def run(null: Null, seed: int) -> list[xr.Dataset]:
 def told(summary: xr.Dataset) -> Found:
     """What a summary says where there is nothing to say."""
     best = summary["best_layer"].values
+    limited = np.isfinite(summary["raw_r"].values).any()
     return Found(
         float((summary["p"].values <= LEVEL).mean()),
         float((summary["q"].values <= LEVEL).any()),
         float((summary["p_max"].values <= LEVEL).any()),
         np.array([(best == layer).mean() for layer in range(summary.sizes["layer"])]),
-        float(summary["above_chance"].values.mean()),
+        float(summary["above_chance"].values.mean()) if limited else float("nan"),
     )
 
 
@@ -152,7 +153,7 @@ def line(name: str, found: list[Found]) -> str:
             count([one.any_max for one in found]),
             " · ".join(f"{100 * value:.0f}" for value in shares.mean(axis=0)),
             f"{layers_differ(shares):.2f}",
-            share([one.ceiling for one in found]),
+            share([one.ceiling for one in found]) if np.isfinite(found[0].ceiling) else "",
         ]
     ) + " |"
 

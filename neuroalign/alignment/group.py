@@ -153,7 +153,9 @@ def over_subjects(
         p, p_max = sign_flip(z, settings.permutations, np.random.default_rng(seed))
         method = "sign-flip"
     else:
-        z = scipy.stats.norm.isf(single[:, tested])
+        # A p of exactly 1 says that all permutations were as good; as −∞ it would outvote everybody else.
+        most = 1 - 0.5 / (1 + settings.permutations)
+        z = scipy.stats.norm.isf(np.minimum(single[:, tested], most))
         p = scipy.stats.norm.sf(z.sum(axis=0) / np.sqrt(len(unique)))
         p_max = np.minimum(1, p * tested.sum())
         method = "stouffer"
