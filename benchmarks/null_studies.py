@@ -1,9 +1,9 @@
-"""Studies in which no target follows any network: what drives responses is noise and, where asked, word rate."""
+"""Studies in which no target follows a network: what drives responses is noise and, where asked, word rate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,7 @@ class Story:
 
     lengths: tuple[int, ...] = (80,) * 4
     units: int = 20
-    design: Design = Design()
+    design: Design = field(default_factory=Design)
     word_rate: float = 0.0
     only_rate: bool = False
     targets: int = 40
@@ -112,8 +112,10 @@ class Story:
             for run, n in zip(runs, self.lengths, strict=True)
         )
         evoked = np.concatenate(
-            [self.evoked(n, events.loc[events["run"] == run, "onset"].to_numpy())
-             for run, n in zip(runs, self.lengths, strict=True)]
+            [
+                self.evoked(n, events.loc[events["run"] == run, "onset"].to_numpy())
+                for run, n in zip(runs, self.lengths, strict=True)
+            ]
         )
         people = []
         for number in range(n_people):
@@ -141,12 +143,14 @@ class Story:
     def evoked(self, n: int, onsets: np.ndarray) -> np.ndarray:
         """Word rate through a double-gamma response with its undershoot, after the high-pass."""
         since = np.arange(n)[:, None] * TR - onsets
-        response = (scipy.stats.gamma.pdf(since, 6) - 0.35 * scipy.stats.gamma.pdf(since, 12, scale=0.9)).sum(1)
+        response = (scipy.stats.gamma.pdf(since, 6) - 0.35 * scipy.stats.gamma.pdf(since, 12, scale=0.9)).sum(
+            1
+        )
         response = remove_drifts(response[:, None], HIGH_PASS_HZ, TR)[:, 0]
         return response / response.std()
 
     def _activations(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """A constant that every word brings, so that word rate hides in features, and what words differ in."""
+        """A constant that every word brings, so that features hold the word rate, and what words differ in."""
         if self.only_rate:
             return np.ones((LAYERS, n, 1)) * rng.uniform(0.5, 2, (LAYERS, 1, self.units))
         made = np.stack(
@@ -175,7 +179,7 @@ class Ongoing(Story):
 
     lengths: tuple[int, ...] = (960,) * 4
     units: int = 8
-    design: Design = Design(lags=Lags(start_s=-0.1, stop_s=0.4))
+    design: Design = field(default_factory=lambda: Design(lags=Lags(start_s=-0.1, stop_s=0.4)))
     targets: int = 12
 
     step = 1 / RATE_HZ
@@ -251,7 +255,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Epochs(Shown):
-    """Epochs of EEG: channels by latencies, 1/f noise and alpha within a trial, offsets that drift over trials."""
+    """Epochs of EEG: channels by latencies, 1/f noise and alpha in a trial, offsets that drift over trials."""
 
     repeats: tuple[int, ...] = (2,)
     average: bool = True
@@ -280,7 +284,9 @@ def pink(rng: np.random.Generator, n: int, columns: int) -> np.ndarray:
 
 def alpha_waves(rng: np.random.Generator, n: int, columns: int) -> np.ndarray:
     """Waves (n, columns) of about ten per second, whose phase wanders."""
-    phase = 2 * np.pi * (rng.uniform(0, 1, columns) + np.cumsum(0.03 * rng.standard_normal((n, columns)), axis=0))
+    phase = (
+        2 * np.pi * (rng.uniform(0, 1, columns) + np.cumsum(0.03 * rng.standard_normal((n, columns)), axis=0))
+    )
     return np.sin(2 * np.pi * 10 / RATE_HZ * np.arange(n)[:, None] + phase)
 
 

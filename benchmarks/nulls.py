@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 import xarray as xr
-from null_studies import Epochs, Null, Ongoing, Shown, Story
+from null_studies import Epochs, Null, Ongoing, Person, Shown, Story
 from tqdm import tqdm
 
 from neuroalign.alignment import evaluate as evaluation
@@ -81,13 +81,19 @@ class Found:
     ceiling: float
 
 
-def run(null: Null, seed: int) -> list[xr.Dataset]:
-    """The summary of every person of a study, by the way that a workflow goes."""
-    responses = {person.recorded.attrs["subject"]: person.recorded for person in null.people}
-    events = pd.concat([person.shown for person in null.people], ignore_index=True)
-    limits = ceilings(responses, events, CEILING, seed, null.design.repeats == "average")
+@dataclass(frozen=True)
+class Fitted:
+    """One person and what was predicted of it."""
+
+    person: Person
+    scores: xr.Dataset
+    predictions: xr.Dataset
+
+
+def fit(null: Null) -> list[Fitted]:
+    """Every person of a study fitted, by the way that a workflow goes."""
     found = []
-    for label, person in zip(responses, null.people, strict=True):
+    for person in null.people:
         with tempfile.TemporaryDirectory() as folder:
             scores, predictions = evaluate(
                 person.fitted,
@@ -98,9 +104,20 @@ def run(null: Null, seed: int) -> list[xr.Dataset]:
                 Path(folder) / "partial",
                 "null",
             )
-        tested = inference.test(predictions, person.fitted, INFERENCE, seed)
-        alone = scores[["chosen_r"]] * float("nan")
-        found.append(summarise(scores, alone, tested, limits[label]))
+        found.append(Fitted(person, scores, predictions))
+    return found
+
+
+def summaries(people: list[Fitted], average: bool, seed: int) -> list[xr.Dataset]:
+    """Their ceilings, tests and summaries; `average` says that means over repeats were predicted."""
+    responses = {one.scores.attrs["subject"]: one.person.recorded for one in people}
+    events = pd.concat([one.person.shown for one in people], ignore_index=True)
+    limits = ceilings(responses, events, CEILING, seed, average)
+    found = []
+    for one in people:
+        tested = inference.test(one.predictions, one.person.fitted, INFERENCE, seed)
+        alone = one.scores[["chosen_r"]] * float("nan")
+        found.append(summarise(one.scores, alone, tested, limits[one.scores.attrs["subject"]]))
     return found
 
 
@@ -144,18 +161,22 @@ def layers_differ(shares: np.ndarray) -> float:
 
 def line(name: str, found: list[Found]) -> str:
     shares = np.array([one.layers for one in found])
-    return "| " + " | ".join(
-        [
-            name,
-            str(len(found)),
-            share([one.p for one in found]),
-            count([one.any_fdr for one in found]),
-            count([one.any_max for one in found]),
-            " · ".join(f"{100 * value:.0f}" for value in shares.mean(axis=0)),
-            f"{layers_differ(shares):.2f}",
-            share([one.ceiling for one in found]) if np.isfinite(found[0].ceiling) else "",
-        ]
-    ) + " |"
+    return (
+        "| "
+        + " | ".join(
+            [
+                name,
+                str(len(found)),
+                share([one.p for one in found]),
+                count([one.any_fdr for one in found]),
+                count([one.any_max for one in found]),
+                " · ".join(f"{100 * value:.0f}" for value in shares.mean(axis=0)),
+                f"{layers_differ(shares):.2f}",
+                share([one.ceiling for one in found]) if np.isfinite(found[0].ceiling) else "",
+            ]
+        )
+        + " |"
+    )
 
 
 def main() -> None:
@@ -170,10 +191,10 @@ def main() -> None:
         groups: dict[int, list[Found]] = {FEW: [], MANY: []}
         for seed in range(asked.studies):
             null = CASES[name].draw(np.random.default_rng(seed), MANY if asked.groups else 1)
-            summaries = run(null, seed)
-            alone.append(told(summaries[0]))
+            made = summaries(fit(null), null.design.repeats == "average", seed)
+            alone.append(told(made[0]))
             for size, found in groups.items() if asked.groups else ():
-                found.append(told(combine(summaries[:size], INFERENCE, seed)))
+                found.append(told(combine(made[:size], INFERENCE, seed)))
         print(line(name, alone), flush=True)
         for size, found in groups.items() if asked.groups else ():
             print(line(f"{name}: {size} people", found), flush=True)

@@ -126,7 +126,7 @@ def evaluate(
         "warnings": warnings,
     }
     labelled = labelled_scores(scores, responses, coordinates, attributes)
-    return labelled, labelled_predictions(prediction, design, folds, responses)
+    return labelled, labelled_predictions(prediction, design, folds, responses, len(layers))
 
 
 def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
