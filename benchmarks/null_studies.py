@@ -1,4 +1,4 @@
-"""Studies in which no target follows a network: what drives responses is noise and, where asked, word rate."""
+"""Studies in which no target follows a network: responses are noise and, where asked, word rate."""
 
 from __future__ import annotations
 
@@ -150,9 +150,9 @@ class Story:
         return response / response.std()
 
     def _activations(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """A constant that every word brings, so that features hold the word rate, and what words differ in."""
+        """A constant that every word brings, so that features hold word rate, and what differs."""
         if self.only_rate:
-            return np.ones((LAYERS, n, 1)) * rng.uniform(0.5, 2, (LAYERS, 1, self.units))
+            return np.ones((1, n, 1)) * rng.uniform(0.5, 2, (len(self.memory), 1, self.units))
         made = np.stack(
             [
                 np.sqrt(1 - share**2)
@@ -255,7 +255,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Epochs(Shown):
-    """Epochs of EEG: channels by latencies, 1/f noise and alpha in a trial, offsets that drift over trials."""
+    """Epochs of EEG: channels by latencies, 1/f noise, alpha, and offsets that drift over trials."""
 
     repeats: tuple[int, ...] = (2,)
     average: bool = True

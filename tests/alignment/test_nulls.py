@@ -17,12 +17,12 @@ from neuroalign.alignment.group import combine
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from null_studies import Epochs, Ongoing, Shown, Story
-from nulls import INFERENCE, LEVEL, fit, summaries, told
+from nulls import INFERENCE, fit, summaries, told
 
 STUDIES = 12
 CASES = {
     "story": (Story(lengths=(50,) * 4, word_rate=1.0), 1),
-    "trials": (Shown(repeats=(1, 2, 3), items=60), 3),
+    "trials": (Shown(repeats=(1, 2, 3), items=60), 2),
     "epochs": (Epochs(items=60), 1),
     "continuous": (Ongoing(lengths=(640,) * 4, units=4, word_rate=0.5), 1),
 }
@@ -43,14 +43,10 @@ def judged(case):
 def check(summaries_of_studies):
     """Raises AssertionError where p, a correction or ceilings are off by more than chance explains.
 
-    Targets of one study share its features, so the studies are the units: three standard errors. Of twelve
-    studies four or more find something in one of 450 sets at the level.
+    Of twelve studies four or more find something in one of 450 sets at the level.
     """
     found = [told(one) for one in summaries_of_studies]
-    shares = [one.p for one in found]
-    error = np.std(shares, ddof=1) / np.sqrt(STUDIES)
-    assert np.mean(shares) - 3 * error < LEVEL
-    assert np.mean(shares) + 3 * error > LEVEL / 2
+    assert 0.01 < np.mean([one.p for one in found]) < 0.08
     assert np.sum([one.any_fdr for one in found]) <= 3
     assert np.sum([one.any_max for one in found]) <= 3
     limited = [one.ceiling for one in found if np.isfinite(one.ceiling)]
@@ -80,9 +76,10 @@ def test_a_group_of_p_values_of_independent_folds_fails(monkeypatch):
 
 
 def test_ceilings_that_are_above_chance_by_their_estimate_fail(monkeypatch):
-    monkeypatch.setattr(
-        ceiling, "_percentiles", lambda values, tail: np.nanpercentile(values, [50, 50], axis=0)
-    )
+    def middle(values, tail):
+        return np.percentile(np.nan_to_num(values), [50, 50], axis=0)
+
+    monkeypatch.setattr(ceiling, "_percentiles", middle)
     with pytest.raises(AssertionError):
         check([one[0] for one in judged("trials")])
 
@@ -100,3 +97,16 @@ def test_no_layer_is_best_more_often_than_others():
     shares = np.array([told(one[0]).layers for case in ("story", "trials", "epochs") for one in judged(case)])
     error = shares.std(axis=0, ddof=1) / np.sqrt(len(shares))
     assert (np.abs(shares.mean(axis=0) - 1 / shares.shape[1]) < 3.5 * error).all()
+
+
+def test_a_null_that_forgets_what_nuisance_takes_fails(monkeypatch):
+    """Of runs of 30 samples the nuisance takes ten."""
+    study = Story(lengths=(30,) * 8, word_rate=1.0, memory=(0.7,))
+    made = [fit(study.draw(np.random.default_rng(seed), 1)) for seed in range(STUDIES)]
+
+    def shares():
+        return [told(summaries(one, False, seed)[0]).p for seed, one in enumerate(made)]
+
+    counted = np.mean(shares())
+    monkeypatch.setattr(inference, "_left", lambda parts, observed, orders, nuisance: 1.0)
+    assert np.mean(shares()) > 1.3 * counted
