@@ -33,7 +33,7 @@ from neuroalign.settings.statistics import Ceiling, Inference
 
 LEVEL, FEW, MANY = 0.05, 3, 8
 INFERENCE = Inference(permutations=999)
-CEILING = Ceiling(bootstraps=200)
+CEILING = Ceiling()
 BLOCKS = Design(folds=Folds(by="block", n=5, gap_s=10))
 
 CASES = {
