@@ -68,10 +68,15 @@ def residual(values: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
     Both sides of a partial correlation go through this before `cosine`. A column that the nuisance
     explains but for rounding becomes zero: a correlation would not see how little is left.
     """
-    basis, triangle = np.linalg.qr(np.column_stack([np.ones(len(values)), nuisance]))
-    strength = np.abs(np.diag(triangle))
-    basis = basis[:, strength > 1e-9 * strength.max()]
+    basis = nuisance_basis(nuisance)
     values = np.asarray(values, np.float64)
     left = values - basis @ (basis.T @ values)
     size = np.linalg.norm(values - values.mean(axis=0), axis=0)
     return left * (np.linalg.norm(left, axis=0) > ROUNDING * size)
+
+
+def nuisance_basis(nuisance: np.ndarray) -> np.ndarray:
+    """Orthonormal columns (n_samples, n_independent) that span a mean and the nuisance columns."""
+    basis, triangle = np.linalg.qr(np.column_stack([np.ones(len(nuisance)), nuisance]))
+    strength = np.abs(np.diag(triangle))
+    return basis[:, strength > 1e-9 * strength.max()]

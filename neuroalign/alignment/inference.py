@@ -33,7 +33,7 @@ import xarray as xr
 from neuroalign.alignment.choosing import width
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.design.trials import are_trials
-from neuroalign.metrics import residual
+from neuroalign.metrics import nuisance_basis, residual
 from neuroalign.settings.statistics import Inference
 
 BLOCK = 1024
@@ -213,11 +213,12 @@ def _left(
     whole = np.einsum("nt,nt->t", *[np.concatenate(observed)] * 2)
     if not nuisance.shape[1]:
         return np.ones_like(whole)
-    kept = np.zeros_like(whole)
+    basis, lost = nuisance_basis(nuisance), np.zeros_like(whole)
     for draw in range(TRIED):
         pairs = zip(parts, observed, orders, strict=True)
         moved = [part.moved(values, order[draw]) for part, values, order in pairs]
-        kept += (residual(np.concatenate(moved), nuisance) ** 2).sum(axis=0) / TRIED
+        lost += ((basis.T @ np.concatenate(moved)) ** 2).sum(axis=0) / TRIED
+    kept = whole - lost
     return np.sqrt(np.divide(kept, whole, out=np.ones_like(whole), where=kept > 1e-6 * whole))
 
 
