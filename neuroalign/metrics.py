@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-5
+"""A share of a column's norm that single precision leaves where nothing should be left."""
+
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson correlation (n_targets,) of matching columns of two arrays (n_samples, n_targets).
@@ -62,10 +65,18 @@ def product_measure(parts: np.ndarray, observed: np.ndarray, reference: np.ndarr
 def residual(values: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
     """What is left of `values` (n_samples, n_targets) after a mean and the nuisance columns are fitted.
 
-    Both sides of a partial correlation go through this before `cosine`.
+    Both sides of a partial correlation go through this before `cosine`. A column that the nuisance
+    explains but for rounding becomes zero: a correlation would not see how little is left.
     """
-    basis, triangle = np.linalg.qr(np.column_stack([np.ones(len(values)), nuisance]))
-    strength = np.abs(np.diag(triangle))
-    basis = basis[:, strength > 1e-9 * strength.max()]
+    basis = nuisance_basis(nuisance)
     values = np.asarray(values, np.float64)
-    return values - basis @ (basis.T @ values)
+    left = values - basis @ (basis.T @ values)
+    size = np.linalg.norm(values - values.mean(axis=0), axis=0)
+    return left * (np.linalg.norm(left, axis=0) > ROUNDING * size)
+
+
+def nuisance_basis(nuisance: np.ndarray) -> np.ndarray:
+    """Orthonormal columns (n_samples, n_independent) that span a mean and the nuisance columns."""
+    basis, triangle = np.linalg.qr(np.column_stack([np.ones(len(nuisance)), nuisance]))
+    strength = np.abs(np.diag(triangle))
+    return basis[:, strength > 1e-9 * strength.max()]

@@ -61,3 +61,12 @@ def test_repeated_nuisance_columns_do_no_harm(rng):
     np.testing.assert_allclose(
         residual(values, np.hstack([nuisance, nuisance])), residual(values, nuisance), atol=1e-12
     )
+
+
+@pytest.mark.parametrize("nuisances", [1, 9])
+def test_what_single_precision_leaves_is_nothing(rng, nuisances):
+    nuisance = rng.standard_normal((80, nuisances)).astype(np.float32)
+    inside = nuisance @ rng.standard_normal((nuisances, 30)).astype(np.float32) + np.float32(3)
+    assert not residual(inside, nuisance).any()
+    faint = inside + 1e-3 * rng.standard_normal(inside.shape)
+    assert residual(faint, nuisance).any(axis=0).all()

@@ -139,7 +139,7 @@ def evaluate(
     labelled = labelled_scores(scores.drop_vars(over_time.data_vars), responses, coordinates, attributes)
     if courses is not None:
         labelled = labelled.assign(over_time.data_vars).assign_coords(moment=courses.latencies)
-    return labelled, labelled_predictions(prediction, design, folds, responses)
+    return labelled, labelled_predictions(prediction, design, folds, responses, len(layers))
 
 
 def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:

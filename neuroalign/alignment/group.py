@@ -166,7 +166,9 @@ def over_subjects(
     if many:
         p, p_max = sign_flip(z, settings.permutations, np.random.default_rng(seed))
     else:
-        own = scipy.stats.norm.isf(single[:, tested])
+        # A p of exactly 1 says that all permutations were as good; as −∞ it would outvote everybody else.
+        most = 1 - 0.5 / (1 + settings.permutations)
+        own = scipy.stats.norm.isf(np.minimum(single[:, tested], most))
         p = scipy.stats.norm.sf(own.sum(axis=0) / np.sqrt(len(unique)))
         p_max = np.minimum(1, p * tested.sum())
     q = scipy.stats.false_discovery_control(p) if tested.any() else p

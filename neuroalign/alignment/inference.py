@@ -12,7 +12,12 @@ Folds are not independent of each other, though. A linear prediction of run i fr
 when i is held out and as y_j' H_ji y_i when j is. Without signal the two are all but the same number
 (H_ji ≈ H_ij'), so that the mean over folds has up to twice the variance that independent folds would
 have, whatever their number. Shifting each fold by itself loses this; the null is therefore widened
-by √2. Without it, one in seven targets of pure noise passes at p ≤ .05.
+by √2, and by more where every fold has chosen among layers (see `choosing`). Without it, one in seven
+targets of pure noise passes at p ≤ .05.
+
+Nuisance features take room: n samples with k of them projected out have n − 1 − k degrees of freedom, and
+two sides in that little room correlate more by chance than a side that is moved out of it again. The
+correlation with a moved response is therefore taken over the length of what the nuisance leaves of it.
 
 Of EEG and MEG, neighbouring channels and latencies may be looked at together (see `clusters`). For that
 the null of every target is kept, in units of its own spread.
@@ -30,10 +35,11 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.adjacency import Adjacency, adjacency
+from neuroalign.alignment.choosing import width
 from neuroalign.alignment.clusters import Neighbours, corrected
 from neuroalign.arrays import place_attributes, target_coordinates
 from neuroalign.design.trials import are_trials
-from neuroalign.metrics import residual
+from neuroalign.metrics import nuisance_basis, residual
 from neuroalign.settings.statistics import CLUSTERED, Inference
 
 BLOCK = 1024
@@ -47,6 +53,9 @@ NOT_OF_TESTS = {"cluster_level", "bootstraps"}
 
 SHARED_PAIRS = np.sqrt(2)
 """How much wider the mean over folds spreads than that of independent folds; see above."""
+
+TRIED = 16
+"""Moves from which it is learned how much of a moved response the nuisance leaves."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,14 @@ class Segment:
         shape = (len(self), self.repeats, predicted.shape[1])
         return predicted.reshape(shape).mean(axis=1), observed.reshape(shape).sum(axis=1)
 
+    def moved(self, observed: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """The response (n_samples, n_targets) shifted by a number, or its blocks in another order."""
+        if order.ndim == 0:
+            return np.roll(observed, int(order) * self.repeats, axis=0)
+        length = len(observed) // len(order)
+        blocks = [observed[place * length : (place + 1) * length] for place in order]
+        return np.concatenate([*blocks, observed[length * len(order) :]])
+
 
 def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, seed: int) -> xr.Dataset:
     """Test every target of one subject, network and encoder.
@@ -79,7 +96,8 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     Parameters
     ----------
     predictions : Dataset
-        Held-out predictions with their folds and nuisance features.
+        Held-out predictions with their folds and nuisance features; their attribute `n_layers` says among
+        how many layers every fold chose.
     responses : Dataset
         Of the same subject.
     settings : Inference
@@ -248,6 +266,7 @@ def _null(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The statistic (n_targets,) and its null distribution (n_permutations, n_targets)."""
     statistic, null = np.zeros(len(block)), 0.0
+    chosen = width(len(segments), int(predictions.attrs.get("n_layers", 1))) / width(1, 1)
     for parts, orders in zip(segments, moves, strict=True):
         samples = np.concatenate([part.samples for part in parts])
         nuisance = predictions["nuisance"].values[samples]
@@ -259,11 +278,28 @@ def _null(
         unit = np.divide(1.0, norm * len(segments), out=np.zeros_like(norm), where=norm > 1e-12)
         statistic += unit * np.einsum("nt,nt->t", *sides)
         ends = np.cumsum([len(part.samples) for part in parts])[:-1]
-        split = zip(parts, np.split(sides[0], ends), np.split(sides[1], ends), orders, strict=True)
-        for part, one, other, order in split:
+        observed = np.split(sides[1], ends)
+        wider = SHARED_PAIRS * chosen * unit / _left(parts, observed, orders, nuisance)
+        for part, one, other, order in zip(parts, np.split(sides[0], ends), observed, orders, strict=True):
             products = _products(*part.joined(one, other), order)
-            null = null + (SHARED_PAIRS * unit * products).astype(np.float32)
+            null = null + (wider * products).astype(np.float32)
     return statistic, np.asarray(null)
+
+
+def _left(
+    parts: list[Segment], observed: list[np.ndarray], orders: list[np.ndarray], nuisance: np.ndarray
+) -> np.ndarray:
+    """What share of its length (n_targets,) a response keeps when it is moved and projected again."""
+    whole = np.einsum("nt,nt->t", *[np.concatenate(observed)] * 2)
+    if not nuisance.shape[1]:
+        return np.ones_like(whole)
+    basis, lost = nuisance_basis(nuisance), np.zeros_like(whole)
+    for draw in range(TRIED):
+        pairs = zip(parts, observed, orders, strict=True)
+        moved = [part.moved(values, order[draw]) for part, values, order in pairs]
+        lost += ((basis.T @ np.concatenate(moved)) ** 2).sum(axis=0) / TRIED
+    kept = whole - lost
+    return np.sqrt(np.divide(kept, whole, out=np.ones_like(whole), where=kept > 1e-6 * whole))
 
 
 def _products(predicted: np.ndarray, observed: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -75,9 +75,16 @@ def labelled_scores(
 
 
 def labelled_predictions(
-    prediction: np.ndarray, design: SubjectDesign, folds: Sequence[Fold], responses: xr.Dataset
+    prediction: np.ndarray,
+    design: SubjectDesign,
+    folds: Sequence[Fold],
+    responses: xr.Dataset,
+    n_layers: int = 1,
 ) -> xr.Dataset:
-    """Held-out predictions (n_samples, n_fitted_targets) with their folds and nuisance features."""
+    """Held-out predictions (n_samples, n_fitted_targets) with their folds and nuisance features.
+
+    `n_layers` is among how many layers every fold chose, which the null must know.
+    """
     fold_of = np.full(len(prediction), -1, np.int16)
     for at, fold in enumerate(folds):
         fold_of[fold.test] = at
@@ -93,7 +100,7 @@ def labelled_predictions(
             "feature": np.array(design.nuisance_names, object),
             **target_coordinates(responses),
         },
-        place_attributes(responses),
+        place_attributes(responses) | {"n_layers": n_layers},
     )
 
 

@@ -120,7 +120,8 @@ def evaluate_stack(
         "warnings": warnings,
     }
     labelled = labelled_scores(scores, responses, coordinates, attributes)
-    return labelled, labelled_predictions(prediction, design, folds, responses)
+    n_layers = parts.ridge_scores.sizes["layer"]
+    return labelled, labelled_predictions(prediction, design, folds, responses, n_layers)
 
 
 def weigh(one: np.ndarray, other: np.ndarray, observed: np.ndarray) -> np.ndarray:
