@@ -229,7 +229,7 @@ def find_runs(index: pd.DataFrame, dataset: Dataset, subject: str) -> list[Run]:
     found = {Run(subject, *map(str, entities)) for entities in zip(*columns, strict=True)}
     if not found:
         raise DataError(
-            f"sub-{subject}: no recordings of task '{dataset.task}'{_what_there_is(known, dataset)}"
+            f"sub-{subject}: no recordings of task '{dataset.task}'{what_there_is(known, dataset)}"
         )
     return sorted(found, key=run_order)
 
@@ -339,7 +339,7 @@ def _natural(label: str) -> tuple[bool, int, str]:
     return (True, 0, label) if label and not label.isdigit() else (False, int(label or 0), label)
 
 
-def _what_there_is(known: pd.DataFrame, dataset: Dataset) -> str:
+def what_there_is(known: pd.DataFrame, dataset: Dataset) -> str:
     """End a message about missing runs with what stands there instead."""
     if known.empty:
         return f" in '{dataset.derivatives}' and no events file; remove the subject or add its files"

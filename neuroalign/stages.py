@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,7 @@ def responses(study: Study, subject: str) -> None:
     from neuroalign import arrays
     from neuroalign.recordings.fmri import average_responses, read_responses
 
+    _asked(study, subject=subject)
     if subject == layout.AVERAGE:
         made = average_responses([_responses(study, someone) for someone in study.subjects()])
     elif study.responses.reads_bids_sensors:
@@ -163,6 +164,7 @@ def responses(study: Study, subject: str) -> None:
 
 def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     """Fit and score every layer of one network for one subject."""
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
     if network != layout.NUISANCE and encoder == "cross_attention":
         return _fit_attention(study, [subject], network)
     if network != layout.NUISANCE and encoder == "stack":
@@ -170,11 +172,8 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.evaluate import evaluate
 
-    _known(network, networks(study), "network")
-    _known(encoder, study.encoders, "encoder")
     store = None if network == layout.NUISANCE else _path(study, layout.ACTIVATIONS, network=network)
     sources = _fitted_from(study, [subject], network)
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
     path = _path(study, layout.SCORES, **made_for)
     scores, predictions = evaluate(
         *_samples(study, subject),
@@ -290,7 +289,7 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.inference import test
 
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
     predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
     responses, _ = _samples(study, subject)
     made = test(predictions, responses, study.inference, study.seed)
@@ -302,7 +301,7 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.layers import summarise
 
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
     control = {**made_for, "network": layout.NUISANCE}
     alone = network == layout.NUISANCE
     scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
@@ -322,6 +321,7 @@ def group(study: Study, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.group import combine
 
+    _asked(study, network=network, encoder=encoder)
     parts = [
         arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
         for subject in study.subjects()
@@ -487,6 +487,16 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     if name not in known:
         raise ConfigError(f"the study has no {what} '{name}': {choices(name, known)}")
     return name
+
+
+def _asked(study: Study, **wanted: str) -> dict[str, str]:
+    """What a stage is asked for, if the study has a subject, network and encoder of these names."""
+    there: dict[str, Callable[[], Iterable[str]]] = {
+        "subject": lambda: subjects(study),
+        "network": lambda: networks(study),
+        "encoder": lambda: study.encoders,
+    }
+    return {what: _known(name, there[what](), what) for what, name in wanted.items()}
 
 
 def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
