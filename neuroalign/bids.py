@@ -266,6 +266,7 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
     for place in places:
         for parent, folders, names in os.walk(place, followlinks=True):
             whole = [name for name in folders if name.endswith(FOLDERS)]
+            _refuse_loops(Path(parent), folders)
             folders[:] = [name for name in folders if name not in whole]
             files += [Path(parent, name) for name in (*names, *whole)]
     for path in sorted(files):
@@ -278,6 +279,14 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
         row["path"] = (path.relative_to(root) if inside else path.resolve()).as_posix()
         row |= match.groupdict() | {"scope": scope, "run": run_label(row["session"], row["run_entity"])}
         yield row | {"entities": json.dumps(entities)} | dict.fromkeys(FACTS, np.nan)
+
+
+def _refuse_loops(parent: Path, folders: Iterable[str]) -> None:
+    """Refuse links to a folder that holds them, which would be walked for ever."""
+    for name in folders:
+        link = parent / name
+        if link.is_symlink() and parent.resolve().is_relative_to(link.resolve()):
+            raise DataError(f"{link}: a link to the folder that holds it; remove it")
 
 
 def _is_recording(index: pd.DataFrame, suffix: str | None) -> pd.Series:

@@ -7,11 +7,12 @@ Every stage is a function of the study and of what it is made for; what makes it
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def stimuli(study: Study) -> None:
     from neuroalign import arrays
     from neuroalign.recordings.shown import shown
 
-    items, events = shown(study, arrays.open_table(_path(study, layout.INDEX)))
+    items, events = shown(study, _listed(study, layout.INDEX))
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -134,7 +135,7 @@ def activations(study: Study, network: str) -> None:
     from neuroalign.activations import extract
 
     settings = study.all_networks()[_known(network, study.all_networks(), "network")]
-    items = arrays.open_table(_path(study, layout.ITEMS))
+    items = _listed(study, layout.ITEMS)
     extract(settings, network, items, _path(study, layout.ACTIVATIONS, network=network), study.seed)
 
 
@@ -149,16 +150,20 @@ def responses(study: Study, subject: str) -> None:
     elif study.responses.reads_bids_sensors:
         from neuroalign.recordings.meeg.responses import read_sensors
 
-        table = arrays.open_table(_path(study, layout.INDEX))
+        table = _listed(study, layout.INDEX)
         made = read_sensors(table, study.dataset, study.responses, subject, _events(study, subject))
     elif study.responses.series_of_sensors:
         from neuroalign.recordings.meeg.arrays import read_series
 
         made = read_series(study.dataset, study.responses, subject)
     else:
-        table = arrays.open_table(_path(study, layout.INDEX))
+        table = _listed(study, layout.INDEX)
         events = _events(study, subject) if study.responses.glm else None
         made = read_responses(table, study.dataset, study.responses, subject, events)
+    lost = int((~made["valid"]).sum())
+    if lost:
+        note = "sub-%s: %d of %d targets are constant or not finite; they stay in the maps, without a score"
+        logging.getLogger("neuroalign").warning(note, subject, lost, made.sizes["target"])
     arrays.save_arrays(made, _path(study, layout.RESPONSES, subject=subject))
 
 
@@ -172,12 +177,11 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.evaluate import evaluate
 
-    store = None if network == layout.NUISANCE else _path(study, layout.ACTIVATIONS, network=network)
     sources = _fitted_from(study, [subject], network)
     path = _path(study, layout.SCORES, **made_for)
     scores, predictions = evaluate(
         *_samples(study, subject),
-        arrays.open_activations(store) if store else None,
+        None if network == layout.NUISANCE else _activations(study, network),
         study.design,
         _fold_encoder(study, encoder, subject),
         partial=path.with_suffix(".partial"),
@@ -218,7 +222,7 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     )
     found = evaluate_attention(
         samples,
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         FoldAttention(settings, study.ridge.alphas.values(), study.seed),
         partial=place.with_suffix(".partial"),
@@ -239,12 +243,12 @@ def _fit_stack(study: Study, subject: str, network: str) -> None:
     _known(network, study.fitted_networks(), "network")
 
     def made(pattern: str, encoder: str) -> xr.Dataset:
-        return arrays.open_arrays(_path(study, pattern, subject=subject, network=network, encoder=encoder))
+        return _open(study, pattern, subject=subject, network=network, encoder=encoder)
 
     ridge, attention = STACKED
     scores, predictions = evaluate_stack(
         *_samples(study, subject),
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         Parts(
             made(layout.SCORES, ridge), made(layout.PREDICTIONS, ridge), made(layout.PREDICTIONS, attention)
@@ -278,7 +282,7 @@ def ceiling(study: Study) -> None:
     from neuroalign.alignment.ceiling import ceilings
 
     everyone = {subject: _responses(study, subject) for subject in subjects(study)}
-    events = arrays.open_table(_path(study, layout.EVENTS))
+    events = _listed(study, layout.EVENTS)
     averaged = study.design.repeats == "average"
     for subject, made in ceilings(everyone, events, study.ceiling, study.seed, averaged).items():
         arrays.save_arrays(made, _path(study, layout.CEILING, subject=subject))
@@ -288,11 +292,14 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     """Test which targets are predicted better than chance."""
     from neuroalign import arrays
     from neuroalign.alignment.inference import test
+    from neuroalign.artefacts import must_fit
 
     made_for = _asked(study, subject=subject, network=network, encoder=encoder)
-    predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
+    predictions = _open(study, layout.PREDICTIONS, **made_for)
     responses, _ = _samples(study, subject)
+    must_fit(responses, predictions, _path(study, layout.PREDICTIONS, **made_for), ("sample", "target"))
     made = test(predictions, responses, study.inference, study.seed)
+    made.attrs.update(network=network, encoder=encoder)
     arrays.save_arrays(made, _path(study, layout.INFERENCE, **made_for))
 
 
@@ -300,19 +307,26 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
     """Bring scores, controls, ceiling and inference of one subject and network together."""
     from neuroalign import arrays
     from neuroalign.alignment.layers import summarise
+    from neuroalign.artefacts import must_fit
 
     made_for = _asked(study, subject=subject, network=network, encoder=encoder)
     control = {**made_for, "network": layout.NUISANCE}
     alone = network == layout.NUISANCE
-    scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
+    scores = _open(study, layout.SCORES, **made_for)
     if layout.NUISANCE in networks(study):
-        nuisance = arrays.open_arrays(_path(study, layout.SCORES, **control))
+        nuisance = _open(study, layout.SCORES, **control)
     else:  # nothing was asked to stand beside the network: what it alone reaches is unknown
         nuisance = scores[["chosen_r"]] * float("nan")
-    tests = None if alone else arrays.open_arrays(_path(study, layout.INFERENCE, **made_for))
-    made = summarise(
-        scores, nuisance, tests, arrays.open_arrays(_path(study, layout.CEILING, subject=subject))
-    )
+    tests = None if alone else _open(study, layout.INFERENCE, **made_for)
+    limit = _open(study, layout.CEILING, subject=subject)
+    for beside, pattern, whose in (
+        (nuisance, layout.SCORES, control),
+        (tests, layout.INFERENCE, made_for),
+        (limit, layout.CEILING, made_for),
+    ):
+        if beside is not None:
+            must_fit(scores, beside, _path(study, pattern, **whose), ("target",))
+    made = summarise(scores, nuisance, tests, limit)
     arrays.save_arrays(made, _path(study, layout.SUMMARY, **made_for))
 
 
@@ -323,7 +337,7 @@ def group(study: Study, network: str, encoder: str) -> None:
 
     _asked(study, network=network, encoder=encoder)
     parts = [
-        arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
+        _open(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder)
         for subject in study.subjects()
     ]
     made = combine(parts, study.inference, study.seed)
@@ -345,7 +359,7 @@ def reconstruction(study: Study, subject: str, network: str) -> None:
     _known(network, study.fitted_networks(), "network")
     made = reconstruct(
         *_samples(study, subject),
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         study.ridge.alphas.values(),
         _beside(study),
@@ -380,9 +394,9 @@ def prompts(study: Study, subject: str, network: str) -> None:
         made_for = {"subject": subject, "network": name, "encoder": COMPARED}
         return Condition(
             getattr(study.conditions()[name], "prompt", ""),
-            arrays.open_arrays(_path(study, layout.SCORES, **made_for)),
-            arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for)),
-            arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)),
+            _open(study, layout.SCORES, **made_for),
+            _open(study, layout.PREDICTIONS, **made_for),
+            _activations(study, name),
         )
 
     under = study.compared_prompts()[network]
@@ -413,7 +427,7 @@ def prompts_group(study: Study, network: str) -> None:
 
     _known(network, prompted_networks(study), "network with several prompts")
     parts = [
-        arrays.open_arrays(_path(study, layout.PROMPTS, subject=subject, network=network))
+        _open(study, layout.PROMPTS, subject=subject, network=network)
         for subject in study.subjects()
     ]
     made = combine_prompts(parts, study.inference, study.seed)
@@ -425,8 +439,9 @@ def maps(study: Study) -> None:
     from neuroalign import arrays
     from neuroalign.maps import write_maps
 
-    files = [*summary_files(study), *prompt_files(study)]
-    write_maps((arrays.open_arrays(path) for path in files), _path(study, layout.MAPS), study.title)
+    made = [_open(study, pattern, **made_for) for pattern, made_for in _summaries(study)]
+    made += [arrays.open_arrays(path) for path in prompt_files(study)]
+    write_maps(made, _path(study, layout.MAPS), study.title)
 
 
 def report(study: Study) -> Path:
@@ -438,18 +453,17 @@ def report(study: Study) -> Path:
 
 def summary_files(study: Study) -> list[Path]:
     """Where the summaries of all subjects, and of the group where there is one, lie."""
-    return [
-        path
-        for network in networks(study)
-        for encoder in study.encoders
-        for path in (
-            *(
-                _path(study, layout.SUMMARY, subject=name, network=network, encoder=encoder)
-                for name in subjects(study)
-            ),
-            *([_path(study, layout.GROUP, network=network, encoder=encoder)] if has_group(study) else []),
-        )
-    ]
+    return [_path(study, pattern, **made_for) for pattern, made_for in _summaries(study)]
+
+
+def _summaries(study: Study) -> Iterator[tuple[str, dict[str, str]]]:
+    """Pattern of every summary, and what it is made for."""
+    for network in networks(study):
+        for encoder in study.encoders:
+            model = {"network": network, "encoder": encoder}
+            yield from ((layout.SUMMARY, {"subject": name, **model}) for name in subjects(study))
+            if has_group(study):
+                yield layout.GROUP, model
 
 
 def prompt_files(study: Study) -> list[Path]:
@@ -479,6 +493,37 @@ def fingerprint(study: Study, stage: str, sources: Iterable[Path], encoder: str 
 
 def _path(study: Study, pattern: str, **wildcards: str) -> Path:
     return Path(study.output, pattern.format(**wildcards))
+
+
+def _open(study: Study, pattern: str, **made_for: str) -> xr.Dataset:
+    """The artefact of a subject, network and encoder, if it says so itself."""
+    from neuroalign.artefacts import open_artefact
+
+    return open_artefact(study.output, pattern, **made_for)
+
+
+def _listed(study: Study, pattern: str) -> pd.DataFrame:
+    """The index, the items or the events of the study."""
+    from neuroalign.artefacts import open_listed
+
+    return open_listed(study.output, pattern)
+
+
+def _activations(study: Study, network: str) -> Activations:
+    """The activations of a network, if they say so themselves and know all stimuli that were shown."""
+    from neuroalign import arrays
+    from neuroalign.artefacts import check_owner
+
+    path = _path(study, layout.ACTIVATIONS, network=network)
+    found = arrays.open_activations(path)
+    check_owner(path, found.attributes, {"network": network})
+    shown = int(_listed(study, layout.EVENTS)["item"].max()) + 1
+    if shown > len(found.inputs):
+        raise DataError(
+            f"{path}: holds {len(found.inputs)} items, but {shown} were shown; it was made of other stimuli: "
+            "remove it and run the stage activations again"
+        )
+    return found
 
 
 def _known(name: str, names: Iterable[str], what: str) -> str:
@@ -523,7 +568,7 @@ def _responses(study: Study, subject: str) -> xr.Dataset:
     from neuroalign import arrays
 
     _known(subject, subjects(study), "subject")
-    return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject))
+    return _open(study, layout.RESPONSES, subject=subject)
 
 
 def _samples(study: Study, subject: str) -> tuple[xr.Dataset, pd.DataFrame]:
@@ -543,14 +588,14 @@ def _beside(study: Study) -> list[Activations]:
     from neuroalign import arrays
 
     names = study.design.nuisance.networks
-    return [arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)) for name in names]
+    return [_activations(study, name) for name in names]
 
 
 def _events(study: Study, subject: str) -> pd.DataFrame:
     """The events of one subject; of the average, those that all subjects share."""
     from neuroalign import arrays
 
-    events = arrays.open_table(_path(study, layout.EVENTS))
+    events = _listed(study, layout.EVENTS)
     if subject != layout.AVERAGE:
         return events[events["subject"] == subject].reset_index(drop=True)
     one_by_one = [events[events["subject"] == name].reset_index(drop=True) for name in study.subjects()]

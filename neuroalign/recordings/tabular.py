@@ -12,6 +12,7 @@ import pandas as pd
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.recordings.wholeness import check_whole
 from neuroalign.settings.responses import Responses
 
 
@@ -47,6 +48,7 @@ def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source
 
     def read(recording: Recording) -> np.ndarray:
         path = recording.paths[0]
+        check_whole(path)
         table = read_numbers(path)
         for name in columns[0]:
             if name not in table:
@@ -160,6 +162,9 @@ def read_header(path: Path) -> list[str]:
         columns = stream.readline().rstrip("\r\n").split("\t")
     if columns == [""]:
         raise DataError(f"{path}: the table is empty; expected a header line and one row per volume")
+    twice = [name for place, name in enumerate(columns) if name in columns[:place]]
+    if twice:
+        raise DataError(f"{path}: two columns are called '{twice[0]}'; rename or remove one")
     return columns
 
 
@@ -171,6 +176,7 @@ def read_numbers(path: str | Path) -> pd.DataFrame:
     DataError
         The file is missing, empty or not a table.
     """
+    read_header(Path(path))
     with reading(path):
         try:
             table = pd.read_csv(path, sep="\t", na_values=["n/a"], encoding="utf-8-sig")

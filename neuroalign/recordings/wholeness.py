@@ -28,8 +28,8 @@ def check_whole(path: str | Path) -> None:
     """
     path = Path(path)
     if not path.exists():
-        link = " (a link to nothing: download it, as with 'datalad get')" if path.is_symlink() else ""
-        raise DataError(f"{path}: no such file{link}")
+        link = "a link to nothing: download it, as with 'datalad get'"
+        raise DataError(f"{path}: no such file; {link if path.is_symlink() else 'add it'}")
     with reading(path):
         if path.name.endswith(".gii"):
             _check_gifti(path)

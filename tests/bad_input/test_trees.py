@@ -103,7 +103,7 @@ def a_duration_without_end(study):
     rewrite(study.events(), lambda rows: [*rows[:3], [rows[3][0], "inf", rows[3][2]], *rows[4:]])
 
 
-@case(CHECK, STIMULI, named=("run-1_events.tsv", "line 4", "onset"))
+@case(CHECK, STIMULI, named=("run-1_events.tsv", "nan", "onset"))
 def an_onset_that_is_missing(study):
     rewrite(study.events(), lambda rows: [*rows[:3], ["n/a", *rows[3][1:]], *rows[4:]])
 
@@ -160,10 +160,10 @@ def an_empty_recording(study):
     study.recording().write_bytes(b"")
 
 
-@case(CHECK, RESPONSES, named=("run-1_timeseries.tsv",))
+@case(CHECK, RESPONSES, named=("run-1_timeseries.tsv", "cut off"))
 def a_recording_cut_short(study):
     text = study.recording().read_text()
-    study.recording().write_text(text[: len(text) // 2].rsplit("\t", 1)[0])
+    study.recording().write_text(text.rstrip("\n").rsplit("\t", 1)[0])
 
 
 @case(CHECK, RESPONSES, named=("run-2_timeseries.tsv", "columns"))
@@ -180,18 +180,6 @@ def parcels_of_one_name(study):
 @case(RESPONSES, named=("run-1_timeseries.tsv", "'B'", "not numeric"))
 def a_parcel_of_words(study):
     rewrite(study.recording(), lambda rows: [rows[0], *([row[0], "x", row[2]] for row in rows[1:])])
-
-
-@case(RESPONSES, named=("sub-01",))
-def parcels_of_nothing_but_nan(study):
-    for run in ("1", "2", "3"):
-        rewrite(study.recording(run=run), lambda rows: [rows[0], *(["n/a"] * 3 for _ in rows[1:])])
-
-
-@case(RESPONSES, named=("sub-01",))
-def parcels_that_never_vary(study):
-    for run in ("1", "2", "3"):
-        rewrite(study.recording(run=run), lambda rows: [rows[0], *(["1"] * 3 for _ in rows[1:])])
 
 
 @case(CHECK, RESPONSES, named=("run-1", "no sidecar gives its RepetitionTime"))
@@ -258,7 +246,7 @@ def a_recording_that_was_never_fetched(study):
     study.recording().symlink_to("../../.git/annex/objects/none")
 
 
-@case(CHECK, INDEX, named=("data",))
+@case(CHECK, INDEX, named=("again", "link"))
 def folders_that_contain_themselves(study):
     (study.data / "sub-01/again").symlink_to(study.data / "sub-01")
 
@@ -288,6 +276,15 @@ def test_what_may_not_be_read(story, refused):
         pytest.skip("the superuser may read everything")
     story.events().chmod(0)
     refused(story, "check", named=("events.tsv", "Permission"))
+
+
+@pytest.mark.parametrize("value", ["n/a", "1"])
+def test_a_subject_without_a_target_is_spoken_of(results, run, value):
+    for number in ("1", "2", "3"):
+        rewrite(results.recording(run=number), lambda rows: [rows[0], *([value] * 3 for _ in rows[1:])])
+    ran = run(*RESPONSES[:1], results.save(), *RESPONSES[1:])
+    assert ran.status == 0
+    assert "sub-01: 3 of 3 targets are constant or not finite" in ran.err
 
 
 def test_nothing_of_a_subject_is_logged(results, run):
