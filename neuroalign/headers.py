@@ -79,6 +79,37 @@ def open_mgh(path: str | Path) -> Iterator[Any]:
         yield MGHImage.from_stream(stream.fobj)
 
 
+def own_member(file: Any, name: str) -> Any:
+    """Give a member of an HDF5 file that lies in this file: a link may lead to any other file of the machine.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        May hold slashes.
+
+    Returns
+    -------
+    Dataset or Group, or None where there is none
+
+    Raises
+    ------
+    DataError
+        It lies in another file.
+    """
+    import h5py
+
+    parts = name.strip("/").split("/")
+    for number in range(len(parts)):
+        link = file.get("/".join(parts[: number + 1]), getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise DataError(f"{file.filename}: '{name}' is a link to another file; copy the data into this one")
+    member = file.get(name)
+    if isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
+        raise DataError(f"{file.filename}: '{name}' is kept in other files; copy the data into this one")
+    return member
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; anything else is a DataError that names the file."""
     try:

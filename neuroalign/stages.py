@@ -71,10 +71,13 @@ def save_config(study: Study) -> Path:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as temporary:
-        temporary.write(text)
-    Path(temporary.name).chmod(0o644)
-    os.replace(temporary.name, path)
+    # Not by `arrays.replacing`: the workflow calls this first, and what is heavy is loaded by jobs alone.
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        (folder / path.name).write_text(text, encoding="utf-8")  # with the mode that the umask gives
+        os.replace(folder / path.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return path
 
 

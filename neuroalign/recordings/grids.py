@@ -12,6 +12,7 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
+from neuroalign.recordings.wholeness import check_size
 
 Grid = tuple[tuple[int, ...], np.ndarray]
 """Shape of an image in space, and its affine."""
@@ -23,7 +24,10 @@ def open_images(paths: Sequence[Path], problems: list[str]) -> list[tuple[Path, 
     for path in paths:
         try:
             with reading(path):
-                opened.append((path, nib.load(path)))
+                image: Any = nib.load(path)
+                if path.name.endswith((".nii", ".nii.gz")):
+                    check_size(path, image)
+                opened.append((path, image))
         except DataError as error:
             problems.append(str(error))
     return opened

@@ -82,7 +82,10 @@ def read_stimuli(
     if source.modality == "text":
         return numbered(*labelled(*gather(shown, source.passage), labels))
     root = Path(dataset.path, source.root)
-    placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
+    places = {
+        name: address(name, root, Path(dataset.path)) for one in shown for name in one["word"].unique()
+    }
+    placed = [one.assign(uri=one["word"].map(places)) for one in shown]
     if source.modality == "image":
         return numbered(*labelled(*gather_images(placed, look or content_digest), labels))
     step = None if source.step_s == "whole" else source.step_s

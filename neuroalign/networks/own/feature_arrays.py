@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import NetworkError, choices
+from neuroalign.headers import own_member
 
 _FORMATS = (".npy", ".npz", ".tsv", ".h5", ".hdf5", ".zarr")
 
@@ -59,7 +60,7 @@ def open_array(path: str, dataset: str | None = None) -> Any:
             stored = h5py.File(place, "r")
             names: list[str] = []
             stored.visititems(lambda name, at: names.append(name) if isinstance(at, h5py.Dataset) else None)
-            array = stored[_name(path, dataset, names)]
+            array = own_member(stored, _name(path, dataset, names))
     shape, kinds = getattr(array, "shape", ()), getattr(getattr(array, "dtype", None), "kind", "")
     if len(shape) != 2 or min(shape) == 0 or kinds not in tuple("fiub"):
         raise NetworkError(
