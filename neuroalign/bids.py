@@ -55,6 +55,9 @@ RAW_ENDINGS = {
 FOLDERS = (".ds", ".mff")
 """Recordings that are folders."""
 
+FILES = (".nii", ".nii.gz", ".gii", ".tsv")
+"""Endings of files: a folder of such a name is listed too, so that whoever reads it says what is wrong."""
+
 _NAME = re.compile(
     r"(?P<entities>(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*)(?P<suffix>[A-Za-z0-9]+)(?P<extension>\.[^/]+)"
 )
@@ -265,7 +268,7 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
     files = [path for path in folder.iterdir() if path.is_file()]
     for place in places:
         for parent, folders, names in os.walk(place, followlinks=True):
-            whole = [name for name in folders if name.endswith(FOLDERS)]
+            whole = [name for name in folders if name.endswith((*FOLDERS, *FILES))]
             _refuse_loops(Path(parent), folders)
             folders[:] = [name for name in folders if name not in whole]
             files += [Path(parent, name) for name in (*names, *whole)]

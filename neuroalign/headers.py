@@ -59,7 +59,7 @@ def gifti_shape(path: str | Path) -> tuple[int, int]:
     with Path(path).open("rb") as stream:
         head = stream.read(_GIFTI_HEAD).decode("utf-8", "replace")
     arrays = re.search(r'NumberOfDataArrays\s*=\s*"(\d+)"', head)
-    vertices = re.search(r'Dim0\s*=\s*"(\d+)"', head)
+    vertices = re.search(r'Dim0\s*=\s*"(-?\d+)"', head)
     if arrays is None or vertices is None:
         raise DataError(f"{path}: its header cannot be read (not GIFTI); copy or make the file again")
     columns = re.search(r'Dim1\s*=\s*"(\d+)"', head)

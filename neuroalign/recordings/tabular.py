@@ -12,7 +12,6 @@ import pandas as pd
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.headers import reading
 from neuroalign.recordings.files import Recording, Source
-from neuroalign.recordings.wholeness import check_whole
 from neuroalign.settings.responses import Responses
 
 
@@ -48,7 +47,6 @@ def open_parcels(settings: Responses, recordings: Sequence[Recording]) -> Source
 
     def read(recording: Recording) -> np.ndarray:
         path = recording.paths[0]
-        check_whole(path)
         table = read_numbers(path)
         for name in columns[0]:
             if name not in table:

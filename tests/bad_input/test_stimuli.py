@@ -192,7 +192,7 @@ BYTES = {
     "garbage": lambda path: path.write_bytes(b"garbage" * 100),
     "header-only": lambda path: path.write_bytes(path.read_bytes()[:128]),
     "ten-terabytes": huge_header,
-    "a-zip": lambda path: np.savez(path.open("wb"), a=np.zeros(3)),
+    "a-zip": lambda path: (np.savez(path.with_suffix(".npz"), a=np.zeros(3)), path.with_suffix(".npz").replace(path)),
     "away": lambda path: path.unlink(),
     "folder": lambda path: (path.unlink(), path.mkdir()),
     "code-in-the-header": lambda path: path.write_bytes(
@@ -291,6 +291,14 @@ SOUNDS = {
     "text": lambda path: path.write_text("la la la"),
     "picture": lambda path: path.write_bytes(png(8, 8)),
     "a-list-of-files": lambda path: path.write_text("ffconcat version 1.0\nfile /etc/passwd\n"),
+    "a-list-of-sounds": lambda path: (
+        sound(path.with_name("secret.wav"), 2),
+        path.write_text("ffconcat version 1.0\nfile secret.wav\n"),
+    ),
+    "a-playlist-of-sounds": lambda path: (
+        sound(path.with_name("secret.wav"), 2),
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.wav\n#EXT-X-ENDLIST\n"),
+    ),
     "a-playlist": lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"),
 }
 

@@ -45,6 +45,9 @@ def open_array(path: str, dataset: str | None = None) -> Any:
     with _reading(path):
         if kind == ".npy":
             array: Any = np.load(place, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                array.close()
+                raise NetworkError(f"path '{path}': an archive of several arrays; call it .npz")
         elif kind == ".tsv":
             with place.open(encoding="utf-8") as file:
                 next(csv.reader(file, delimiter="\t"), None)
@@ -104,5 +107,6 @@ def _reading(path: str) -> Iterator[None]:
     except Exception as error:  # readers of five formats raise what they like
         reason = " ".join(str(error).split())[:160]
         raise NetworkError(
-            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason})"
+            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason}); save the numbers "
+            "alone, as in numpy.save('features.npy', features), items by units"
         ) from None
