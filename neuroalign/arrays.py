@@ -226,6 +226,13 @@ def layer_group(layer: int) -> str:
     return f"layer-{layer:03d}"
 
 
+def describe_activations(path: str | Path, attributes: Mapping[str, Any]) -> None:
+    """Add attributes to the activations of a network."""
+    import zarr
+
+    zarr.open_group(path, mode="r+").update_attributes(dict(attributes))
+
+
 def open_activations(path: str | Path) -> Activations:
     """Open the activations of a network.
 

@@ -130,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         "--to-be-simulated", action="store_true", help="do not look at data that were simulated before"
     )
     add("layers", _layers, "list the layers of the networks in a config, their units and depths", with_config)
+    provenance = add("provenance", _provenance, "say by what an artefact was made", common)
+    provenance.add_argument("file", metavar="FILE", help="netCDF, Parquet, Zarr, or a map")
     for name, (about, needed) in STAGES.items():
         command = add(name, _stage, about, with_config)
         for what in needed:
@@ -197,6 +199,12 @@ def _schema(given: argparse.Namespace) -> None:
         raise NeuroalignError(
             f"{given.check} is not the schema of this version; write it with `neuroalign schema`"
         )
+
+
+def _provenance(given: argparse.Namespace) -> None:
+    from neuroalign.stamps import printed, read_stamp
+
+    print(printed(read_stamp(given.file)))
 
 
 def _study(config: str) -> Study:

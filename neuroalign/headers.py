@@ -14,6 +14,9 @@ from neuroalign.errors import DataError, NeuroalignError
 CIFTI = (".dtseries.nii", ".dscalar.nii")
 """How the names of dense CIFTI files end."""
 
+MOST_COMPRESSED = 1032
+"""How many bytes of a file one byte of gzip can hold at most (by DEFLATE)."""
+
 _GIFTI_HEAD = 1 << 16
 
 
@@ -65,6 +68,12 @@ def gifti_shape(path: str | Path) -> tuple[int, int]:
     columns = re.search(r'Dim1\s*=\s*"(\d+)"', head)
     # Most writers make one array per volume; some make a single array (vertex, volume).
     several = int(arrays[1]) if int(arrays[1]) != 1 or columns is None else int(columns[1])
+    # Before anybody makes room for them: a file of n bytes cannot hold more than this.
+    if not 0 < int(vertices[1]) * max(several, 1) <= MOST_COMPRESSED * Path(path).stat().st_size:
+        raise DataError(
+            f"{path}: its header promises {several} arrays of {vertices[1]} vertices, which a file of its size "
+            "cannot hold; copy or make the file again"
+        )
     return int(vertices[1]), several
 
 

@@ -8,6 +8,7 @@ The folder is made whole and then moved into place, and equal summaries give equ
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -218,11 +219,11 @@ def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[s
 
 def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, Any]:
     columns = {name: _about(score_map) for score_map in found for name, _ in _columns(summary, [score_map])}
-    return {"Description": "Scores of every parcel, one row each", **_origin(summary), **columns}
+    return {"Description": "Scores of every parcel, one row each", **_origin(summary), **_made_by(summary), **columns}
 
 
 def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
-    return {**_about(score_map), **_origin(summary)}
+    return {**_about(score_map), **_origin(summary), **_made_by(summary)}
 
 
 def _about(score_map: ScoreMap) -> dict[str, Any]:
@@ -258,6 +259,12 @@ def _origin(summary: xr.Dataset) -> dict[str, Any]:
         "Depths": [round(float(depth), 6) if np.isfinite(depth) else None for depth in depths],
         "Sources": [f"bids:study:{pattern.format(**names)}"],
     }
+
+
+def _made_by(summary: xr.Dataset) -> dict[str, Any]:
+    """By what the summary was made, where it says so."""
+    stamp = summary.attrs.get("provenance")
+    return {} if stamp is None else {"Provenance": json.loads(str(stamp))}
 
 
 def _layer_names(summary: xr.Dataset, rows: str = "layer") -> list[str]:

@@ -23,6 +23,8 @@ from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
+from neuroalign.settings.responses import TABLED_KINDS
+from neuroalign.stamps import STAMP, stamp
 from neuroalign.triggers import code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -119,7 +121,9 @@ def index(study: Study) -> None:
     """List the files of the dataset, once for all stages."""
     from neuroalign import arrays, bids
 
-    arrays.save_table(bids.index_study(study), _path(study, layout.INDEX))
+    found = bids.index_study(study)
+    found.attrs[STAMP] = stamp(study, "index")
+    arrays.save_table(found, _path(study, layout.INDEX))
 
 
 def stimuli(study: Study) -> None:
@@ -128,6 +132,8 @@ def stimuli(study: Study) -> None:
     from neuroalign.recordings.shown import shown
 
     items, events = shown(study, _listed(study, layout.INDEX))
+    made_by = stamp(study, "stimuli", [_path(study, layout.INDEX)])
+    items.attrs[STAMP] = events.attrs[STAMP] = made_by
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -139,7 +145,10 @@ def activations(study: Study, network: str) -> None:
 
     settings = study.all_networks()[_known(network, study.all_networks(), "network")]
     items = _listed(study, layout.ITEMS)
-    extract(settings, network, items, _path(study, layout.ACTIVATIONS, network=network), study.seed)
+    path = _path(study, layout.ACTIVATIONS, network=network)
+    extract(settings, network, items, path, study.seed)
+    made_by = stamp(study, "activations", [_path(study, layout.ITEMS)], network=network)
+    arrays.describe_activations(path, {STAMP: made_by})
 
 
 def responses(study: Study, subject: str) -> None:
@@ -163,11 +172,28 @@ def responses(study: Study, subject: str) -> None:
         table = _listed(study, layout.INDEX)
         events = _events(study, subject) if study.responses.glm else None
         made = read_responses(table, study.dataset, study.responses, subject, events)
+    if subject != layout.AVERAGE and study.responses.kind not in TABLED_KINDS:
+        _speak_of_runs_without_recording(study, subject, set(made["run"].values.astype(str)))
     lost = int((~made["valid"]).sum())
     if lost:
         note = "sub-%s: %d of %d targets are constant or not finite; they stay in the maps, without a score"
         logging.getLogger("neuroalign").warning(note, subject, lost, made.sizes["target"])
+    everyone = [_path(study, layout.RESPONSES, subject=someone) for someone in study.subjects()]
+    average = subject == layout.AVERAGE
+    sources = everyone if average else [_path(study, layout.INDEX), _path(study, layout.EVENTS)]
+    made.attrs[STAMP] = stamp(study, "average" if average else "responses", sources)
     arrays.save_arrays(made, _path(study, layout.RESPONSES, subject=subject))
+
+
+def _speak_of_runs_without_recording(study: Study, subject: str, recorded: set[str]) -> None:
+    """Say which runs have events but no recording: they are not studied."""
+    from neuroalign import bids
+
+    own = bids.select(_listed(study, layout.INDEX), subject=subject, suffix="events", extension=".tsv")
+    runs = sorted(set(bids.select_runs(own, study.dataset)["run"]) - recorded)
+    if runs:
+        note = "sub-%s: events but no recording of %s; left out (add them, or choose dataset.runs)"
+        logging.getLogger("neuroalign").warning(note, subject, ", ".join(runs))
 
 
 def fit(study: Study, subject: str, network: str, encoder: str) -> None:
@@ -274,8 +300,14 @@ def _save_fit(study: Study, scores: xr.Dataset, predictions: xr.Dataset, **made_
     """Write scores, and before them the predictions, with whose they are."""
     from neuroalign import arrays
 
+    sources = _fitted_from(study, [made_for["subject"]], made_for["network"])
+    if made_for["encoder"] == "stack":
+        sources += [
+            _path(study, layout.PREDICTIONS, **{**made_for, "encoder": encoder}) for encoder in STACKED
+        ]
+    made_by = stamp(study, "fit", sources, encoder=made_for["encoder"])
     for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):
-        made.attrs.update(network=made_for["network"], encoder=made_for["encoder"])
+        made.attrs.update({**made_for, STAMP: made_by})
         arrays.save_arrays(made, _path(study, pattern, **made_for))
 
 
@@ -287,7 +319,10 @@ def ceiling(study: Study) -> None:
     everyone = {subject: _responses(study, subject) for subject in subjects(study)}
     events = _listed(study, layout.EVENTS)
     averaged = study.design.repeats == "average"
+    sources = [_path(study, layout.RESPONSES, subject=subject) for subject in everyone]
+    made_by = stamp(study, "ceiling", [*sources, _path(study, layout.EVENTS)])
     for subject, made in ceilings(everyone, events, study.ceiling, study.seed, averaged).items():
+        made.attrs[STAMP] = made_by
         arrays.save_arrays(made, _path(study, layout.CEILING, subject=subject))
 
 
@@ -302,7 +337,8 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     responses, _ = _samples(study, subject)
     must_fit(responses, predictions, _path(study, layout.PREDICTIONS, **made_for), ("sample", "target"))
     made = test(predictions, responses, study.inference, study.seed)
-    made.attrs.update(network=network, encoder=encoder)
+    opened = [_path(study, pattern, **made_for) for pattern in (layout.PREDICTIONS, layout.RESPONSES)]
+    made.attrs.update({"network": network, "encoder": encoder, STAMP: stamp(study, "inference", opened)})
     arrays.save_arrays(made, _path(study, layout.INFERENCE, **made_for))
 
 
@@ -330,6 +366,9 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
         if beside is not None:
             must_fit(scores, beside, _path(study, pattern, **whose), ("target",))
     made = summarise(scores, nuisance, tests, limit)
+    opened = [_path(study, layout.SCORES, **made_for), _path(study, layout.SCORES, **control)]
+    opened += [_path(study, pattern, **made_for) for pattern in (layout.INFERENCE, layout.CEILING)]
+    made.attrs[STAMP] = stamp(study, "summary", filter(Path.exists, opened))
     arrays.save_arrays(made, _path(study, layout.SUMMARY, **made_for))
 
 
@@ -344,7 +383,10 @@ def group(study: Study, network: str, encoder: str) -> None:
         for subject in study.subjects()
     ]
     made = combine(parts, study.inference, study.seed)
-    arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
+    model = {"network": network, "encoder": encoder}
+    opened = [_path(study, layout.SUMMARY, subject=subject, **model) for subject in study.subjects()]
+    made.attrs[STAMP] = stamp(study, "group", opened)
+    arrays.save_arrays(made, _path(study, layout.GROUP, **model))
 
 
 def reconstructing(study: Study) -> bool:
@@ -367,7 +409,8 @@ def reconstruction(study: Study, subject: str, network: str) -> None:
         study.ridge.alphas.values(),
         _beside(study),
     )
-    made.attrs.update(network=network)
+    sources = _fitted_from(study, [subject], network)
+    made.attrs.update({"network": network, STAMP: stamp(study, "reconstruction", sources)})
     arrays.save_arrays(made, _path(study, layout.RECONSTRUCTION, subject=subject, network=network))
 
 
@@ -419,7 +462,8 @@ def prompts(study: Study, subject: str, network: str) -> None:
         _beside(study),
         KeptLayers(path.with_suffix(".partial"), fingerprint(study, "prompts", [*sources, *fits])),
     )
-    made.attrs.update(network=network, encoder=COMPARED)
+    made_by = stamp(study, "prompts", [*sources, *fits])
+    made.attrs.update({"network": network, "encoder": COMPARED, STAMP: made_by})
     arrays.save_arrays(made, path)
 
 
@@ -434,6 +478,8 @@ def prompts_group(study: Study, network: str) -> None:
         for subject in study.subjects()
     ]
     made = combine_prompts(parts, study.inference, study.seed)
+    opened = [_path(study, layout.PROMPTS, subject=subject, network=network) for subject in study.subjects()]
+    made.attrs[STAMP] = stamp(study, "prompts_group", opened)
     arrays.save_arrays(made, _path(study, layout.PROMPTS_GROUP, network=network))
 
 

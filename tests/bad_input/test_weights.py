@@ -132,7 +132,7 @@ def test_weights_of_nan(network, refused):
     from safetensors.torch import load_file
 
     save_file({key: torch.full_like(value, np.nan) for key, value in load_file(path).items()}, path, {"format": "pt"})
-    refused(network, *NET, named=("net",))
+    refused(network, *NET, named=("layer", "not numbers"))
 
 
 @pytest.mark.parametrize("sha", ["0" * 64, "abc", ""])
@@ -153,7 +153,7 @@ FILES = {
 
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_holds_no_weights(network, refused, name, ending):
+def test_a_file_that_holds_no_weights(network, refused, run, monkeypatch, name, ending):
     from PIL import Image
 
     path = network.folder / f"weights{ending}"
@@ -162,10 +162,16 @@ def test_a_file_that_holds_no_weights(network, refused, name, ending):
     for number in range(54):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(network.data / f"stimuli/word{number}", "png")
     network.set("stimuli", {"modality": "image", "column": "word"})
-    arguments = {"in_features": 8, "out_features": 4}
-    own = {"family": "module", "factory": "torch.nn:Linear", "arguments": arguments, "untrained": False}
+    (network.folder / "own_factory.py").write_text(
+        "from torch.nn import Conv2d, Sequential\n"
+        "def make():\n    return Sequential(Conv2d(3, 2, 3), Conv2d(2, 2, 3))\n"
+    )
+    monkeypatch.syspath_prepend(str(network.folder))
+    own = {"family": "module", "factory": "own_factory:make", "untrained": False}
     network.config["networks"] = {
         "net": {**own, "file": str(path), "preprocessing": {"size": 8, "crop": 8}}
     }
+    for command in ("index", "stimuli"):
+        assert run(command, network.save()).status == 0
     refused(network, *NET, named=("weights",))
     assert not path.with_name("trace").exists(), "code of the file was run"
