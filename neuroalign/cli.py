@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     with_config = argparse.ArgumentParser(add_help=False, parents=[common])
     with_config.add_argument("config", metavar="CONFIG", help="YAML file, see config/README.md")
 
-    parser = _Parser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="neuroalign", description="Which layer of which network predicts each place in the brain."
     )
     parser.add_argument("--version", action="version", version=f"neuroalign {__version__}")
@@ -231,7 +231,7 @@ def _of_the_machine(error: OSError | MemoryError) -> str:
         return f"not enough memory ({error or 'no more is said'}); give the job more, or a smaller part"
     place = f"{error.filename}: " if error.filename is not None else ""
     return (
-        f"{place}{error.strerror or error or type(error).__name__}; is there a folder where a folder should be, "
+        f"{place}{error.strerror or error or type(error).__name__}; is a folder where one should be, "
         "may it be written to, and is there space left? Make it so, or change output in the config"
     )
 

@@ -122,8 +122,10 @@ def _refuse_monsters(raw: dict[Any, Any], name: str) -> None:
             )
         if isinstance(value, dict):
             waiting += [("", key) for key in value]
-            waiting += [(f"{where}.{_shown(key) if _NOT_TEXT.search(str(key)) else key}", part)
-                        for key, part in value.items()]
+            waiting += [
+                (f"{where}.{_shown(key) if _NOT_TEXT.search(str(key)) else key}", part)
+                for key, part in value.items()
+            ]
         elif isinstance(value, list | tuple | set):
             waiting += [(where + "." * isinstance(part, dict | list), part) for part in value]
 

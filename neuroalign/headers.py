@@ -71,8 +71,8 @@ def gifti_shape(path: str | Path) -> tuple[int, int]:
     # Before anybody makes room for them: a file of n bytes cannot hold more than this.
     if not 0 < int(vertices[1]) * max(several, 1) <= MOST_COMPRESSED * Path(path).stat().st_size:
         raise DataError(
-            f"{path}: its header promises {several} arrays of {vertices[1]} vertices, which a file of its size "
-            "cannot hold; copy or make the file again"
+            f"{path}: its header promises {several} arrays of {vertices[1]} vertices, more than its "
+            "size can hold; copy or make the file again"
         )
     return int(vertices[1]), several
 
@@ -112,7 +112,9 @@ def own_member(file: Any, name: str) -> Any:
     for number in range(len(parts)):
         link = file.get("/".join(parts[: number + 1]), getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise DataError(f"{file.filename}: '{name}' is a link to another file; copy the data into this one")
+            raise DataError(
+                f"{file.filename}: '{name}' is a link to another file; copy the data into this one"
+            )
     member = file.get(name)
     if isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
         raise DataError(f"{file.filename}: '{name}' is kept in other files; copy the data into this one")

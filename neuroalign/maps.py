@@ -219,7 +219,12 @@ def _columns(summary: xr.Dataset, found: Sequence[ScoreMap]) -> Iterator[tuple[s
 
 def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, Any]:
     columns = {name: _about(score_map) for score_map in found for name, _ in _columns(summary, [score_map])}
-    return {"Description": "Scores of every parcel, one row each", **_origin(summary), **_made_by(summary), **columns}
+    return {
+        "Description": "Scores of every parcel, one row each",
+        **_origin(summary),
+        **_made_by(summary),
+        **columns,
+    }
 
 
 def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:

@@ -203,7 +203,6 @@ def fit(study: Study, subject: str, network: str, encoder: str) -> None:
         return _fit_attention(study, [subject], network)
     if network != layout.NUISANCE and encoder == "stack":
         return _fit_stack(study, subject, network)
-    from neuroalign import arrays
     from neuroalign.alignment.evaluate import evaluate
 
     sources = _fitted_from(study, [subject], network)
@@ -233,7 +232,6 @@ def joint(study: Study, network: str, encoder: str) -> None:
 
 def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     """Cross-attention for one subject, or one network for several."""
-    from neuroalign import arrays
     from neuroalign.alignment.cross_attention import FoldAttention
     from neuroalign.alignment.evaluate_attention import evaluate_attention
     from neuroalign.heap import keep_freed_memory
@@ -265,7 +263,6 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
 
 def _fit_stack(study: Study, subject: str, network: str) -> None:
     """Mix what ridge regression and cross-attention predict of one subject."""
-    from neuroalign import arrays
     from neuroalign.alignment.stack import Parts, evaluate_stack
 
     _known("stack", study.encoders, "encoder")
@@ -473,10 +470,7 @@ def prompts_group(study: Study, network: str) -> None:
     from neuroalign.alignment.prompts import combine_prompts
 
     _known(network, prompted_networks(study), "network with several prompts")
-    parts = [
-        _open(study, layout.PROMPTS, subject=subject, network=network)
-        for subject in study.subjects()
-    ]
+    parts = [_open(study, layout.PROMPTS, subject=subject, network=network) for subject in study.subjects()]
     made = combine_prompts(parts, study.inference, study.seed)
     opened = [_path(study, layout.PROMPTS, subject=subject, network=network) for subject in study.subjects()]
     made.attrs[STAMP] = stamp(study, "prompts_group", opened)
@@ -614,7 +608,6 @@ def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
 
 
 def _responses(study: Study, subject: str) -> xr.Dataset:
-    from neuroalign import arrays
 
     _known(subject, subjects(study), "subject")
     return _open(study, layout.RESPONSES, subject=subject)
@@ -634,16 +627,12 @@ def _samples(study: Study, subject: str) -> tuple[xr.Dataset, pd.DataFrame]:
 
 def _beside(study: Study) -> list[Activations]:
     """Networks whose features are nuisance."""
-    from neuroalign import arrays
-
     names = study.design.nuisance.networks
     return [_activations(study, name) for name in names]
 
 
 def _events(study: Study, subject: str) -> pd.DataFrame:
     """The events of one subject; of the average, those that all subjects share."""
-    from neuroalign import arrays
-
     events = _listed(study, layout.EVENTS)
     if subject != layout.AVERAGE:
         return events[events["subject"] == subject].reset_index(drop=True)

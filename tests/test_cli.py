@@ -74,7 +74,9 @@ def test_what_the_workflow_reads_first_is_light() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("simulate", "schema", "provenance")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in ("simulate", "schema", "provenance")]
+)
 def test_a_missing_config_is_one_line_and_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     needed = cli.STAGES.get(command, ("", ()))[1]
     options = [text for what in needed for text in (f"--{what}", "x")]

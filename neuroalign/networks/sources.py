@@ -157,12 +157,14 @@ def _weight_files(folder: Path, source: str) -> list[Path]:
         try:
             names = set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise NetworkError(f"source '{source}': {index.name} is no list of files; save the model anew") from None
+            raise NetworkError(
+                f"source '{source}': {index.name} is no list of files; save the model anew"
+            ) from None
         for name in sorted(names):
             if Path(name).name != name:
                 raise NetworkError(
-                    f"source '{source}': {index.name} names '{name}', which leads out of the folder; save the "
-                    "model anew"
+                    f"source '{source}': {index.name} names '{name}', which leads out of the folder; save "
+                    "the model anew"
                 )
         files = [folder / name for name in sorted(names)]
     for path in files:

@@ -28,7 +28,9 @@ def open_images(paths: Sequence[Path], problems: list[str]) -> list[tuple[Path, 
                 if path.name.endswith((".nii", ".nii.gz")):
                     check_size(path, image)
                 if not np.isfinite(image.affine).all():
-                    raise DataError(f"{path}: its affine is not finite, so that no voxel has a place; mend it")
+                    raise DataError(
+                        f"{path}: its affine is not finite, so that no voxel has a place; mend it"
+                    )
                 opened.append((path, image))
         except DataError as error:
             problems.append(str(error))

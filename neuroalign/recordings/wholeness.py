@@ -60,7 +60,6 @@ def header_tr(path: str | Path) -> float | None:
 
 def _check_image(path: Path, image: Any) -> None:
     cifti = path.name.endswith(CIFTI)
-    header = image.nifti_header if cifti else image.header
     if len(image.shape) != 4 and not cifti:
         raise DataError(f"{path}: expected a 4-D image, got shape {image.shape}; give the whole time series")
     check_size(path, image)

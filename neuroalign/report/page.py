@@ -24,7 +24,6 @@ from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
 from neuroalign.settings.networks import Network
 
-
 POLICY = "SCRIPTS-OF-THIS-PAGE"
 """Stands in the template where the page's policy names its scripts."""
 

@@ -85,7 +85,9 @@ class StimulusSource(Section):
     @model_validator(mode="after")
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
-            raise ValueError("'path' goes with source textgrid or table, and only with those; add or remove it")
+            raise ValueError(
+                "'path' goes with source textgrid or table, and only with those; add or remove it"
+            )
         if self.modality != "text" and self.source == "textgrid":
             raise ValueError("a TextGrid holds words, no files; set source: events, or modality: text")
         return self

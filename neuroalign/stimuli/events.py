@@ -82,9 +82,7 @@ def read_stimuli(
     if source.modality == "text":
         return numbered(*labelled(*gather(shown, source.passage), labels))
     root = Path(dataset.path, source.root)
-    places = {
-        name: address(name, root, Path(dataset.path)) for one in shown for name in one["word"].unique()
-    }
+    places = {name: address(name, root, Path(dataset.path)) for one in shown for name in one["word"].unique()}
     placed = [one.assign(uri=one["word"].map(places)) for one in shown]
     if source.modality == "image":
         return numbered(*labelled(*gather_images(placed, look or content_digest), labels))
@@ -280,7 +278,8 @@ def _read_table(path: Path, named: str, labels: Sequence[str]) -> pd.DataFrame:
         wrong = text[given & ~np.isfinite(numbers) & (text.str.lower() != "nan")]
         if len(wrong):
             raise DataError(
-                f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is no finite number; give seconds"
+                f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a finite number; "
+                "give seconds"
             )
         words[column] = numbers.astype(float)
     if "sentence" in table and named != "sentence":

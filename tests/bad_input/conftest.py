@@ -28,7 +28,8 @@ MOST_MEMORY_KB = 600_000
 
 BEGINS = "neuroalign: error: "
 REMEDY = re.compile(
-    r"; |\(choices: |did you mean|\b(add|correct|mend|give|set|remove|copy|run|make|expected|should|name|use)\b"
+    r"; |\(choices: |did you mean|"
+    r"\b(add|correct|mend|give|set|remove|copy|run|make|expected|should|name|use)\b"
 )
 PEOPLE, RUNS, VOLUMES, WORDS = ("01", "02"), ("1", "2", "3"), 24, 18
 
@@ -209,10 +210,7 @@ PIPELINE = (
         for network in ("net", "nuisance")
     ),
     ("ceiling",),
-    *(
-        ("inference", "--subject", subject, "--network", "net", "--encoder", "ridge")
-        for subject in PEOPLE
-    ),
+    *(("inference", "--subject", subject, "--network", "net", "--encoder", "ridge") for subject in PEOPLE),
     *(
         ("summary", "--subject", subject, "--network", network, "--encoder", "ridge")
         for subject in PEOPLE

@@ -85,7 +85,11 @@ def test_files_of_two_subjects_that_were_swapped(results, refused, stage, patter
 
 @pytest.mark.parametrize(
     ("stage", "pattern"),
-    [pair for pair in PAIRS if "{network}" in pair[1] and pair[1] not in (layout.ACTIVATIONS, layout.INFERENCE)],
+    [
+        pair
+        for pair in PAIRS
+        if "{network}" in pair[1] and pair[1] not in (layout.ACTIVATIONS, layout.INFERENCE)
+    ],
 )
 def test_a_file_of_another_network(results, refused, stage, pattern):
     shutil.copy(results.made(pattern, network="nuisance"), results.made(pattern)) if pattern != (
@@ -103,7 +107,7 @@ def change(path, **attributes):
 @pytest.mark.parametrize(("stage", "pattern"), [pair for pair in PAIRS if pair[1].endswith(".nc")])
 @pytest.mark.parametrize("what", ["encoder", "artefact_format"])
 def test_a_file_of_another_encoder_or_version(results, refused, stage, pattern, what):
-    if what == "encoder" and "{encoder}" not in pattern or (stage, pattern) == ("report", layout.RESPONSES):
+    if (what == "encoder" and "{encoder}" not in pattern) or (stage, pattern) == ("report", layout.RESPONSES):
         pytest.skip("it has none, or only its size is looked at")
     change(results.made(pattern), **{what: "banded_ridge" if what == "encoder" else 99})
     refused(results, stage, *READS[stage][0], named=(results.made(pattern).name,))

@@ -16,7 +16,11 @@ from neuroalign.errors import ConfigError, DataError
 from neuroalign.stimuli.events import read_tsv
 
 QUIETLY = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 
 VALID = {
@@ -36,7 +40,7 @@ VALID = {
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12),
-    st.sampled_from(["all", "trials", "eeg", "array", "vision", "${HOME}", "../x", "{run}", "~", "item", "block"]),
+    st.sampled_from(["all", "trials", "eeg", "array", "vision", "${HOME}", "../x", "~", "item"]),
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS,
@@ -65,15 +69,17 @@ def damaged(draw):
         if action == "delete":
             del section[path[-1]]
         elif action == "add" and isinstance(section, dict):
-            section[draw(st.text(max_size=8) | st.integers() | st.sampled_from(["path", "kind", "n"]))] = draw(VALUES)
+            section[draw(st.text(max_size=8) | st.integers() | st.sampled_from(["path", "kind", "n"]))] = (
+                draw(VALUES)
+            )
         else:
             section[path[-1]] = draw(VALUES)
     return config
 
 
-def readable(message):
+def readable(message, place):
     line = " ".join(message.split())
-    assert line
+    assert place in line
     assert len(line) < 20_000
     assert "Traceback" not in line
 
@@ -84,8 +90,7 @@ def test_a_config_is_parsed_or_refused_in_one_line(config):
     try:
         configfile.parse(config, "study.yaml")
     except ConfigError as error:
-        readable(str(error))
-        assert str(error).startswith("study.yaml: ")
+        readable(str(error), "study.yaml: ")
 
 
 @QUIETLY
@@ -98,8 +103,7 @@ def test_the_text_of_a_config_is_read_or_refused_in_one_line(config, at, more):
         try:
             configfile.load(path)
         except ConfigError as error:
-            readable(str(error))
-            assert str(path) in str(error)
+            readable(str(error), str(path))
 
 
 def test_what_is_damaged_is_well_before():
@@ -121,10 +125,13 @@ def test_a_table_is_read_or_refused_in_one_line(edits):
         try:
             table = read_tsv(path)
         except DataError as error:
-            readable(str(error))
-            assert str(path) in str(error)
+            readable(str(error), str(path))
         else:
             assert table.map(lambda cell: isinstance(cell, str)).all(axis=None)
+
+
+CELLS = st.text(max_size=10) | st.sampled_from(["item", "text", "run", "a.png", "../a"])
+HEADERS = st.sampled_from(["item", "text", "item\trun"])
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +152,7 @@ def fuzzed(tmp_path_factory):
 
 
 @QUIETLY
-@given(st.lists(st.lists(st.text(max_size=10) | st.sampled_from(["item", "text", "run", "a.png", "../a"]),
-                         min_size=1, max_size=3), max_size=5), st.sampled_from(["item", "text", "item\trun"]))  # fmt: skip
+@given(st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=5), HEADERS)
 def test_a_table_of_trials_is_read_or_refused_in_one_line(fuzzed, rows, header):
     root, find = fuzzed
     text = "\n".join([header, *("\t".join(row) for row in rows)])
@@ -156,4 +162,4 @@ def test_a_table_of_trials_is_read_or_refused_in_one_line(fuzzed, rows, header):
             uris = block.items.get("uri", ())
             assert all(Path(uri).resolve().is_relative_to(root.resolve()) for uri in uris)
     except DataError as error:
-        readable(str(error))
+        readable(str(error), "01.tsv")

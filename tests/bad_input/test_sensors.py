@@ -76,15 +76,19 @@ CASES = {
     "empty-header": (lambda lab: of(lab, "eeg.vhdr").write_bytes(b""), "run-1_eeg.vhdr"),
     "garbage-header": (lambda lab: of(lab, "eeg.vhdr").write_bytes(b"\xff\xfe" * 99), "run-1_eeg.vhdr"),
     "data-elsewhere": (
-        lambda lab: edit(lab, "eeg.vhdr", "DataFile=sub-01_task-read_run-1_eeg.eeg", "DataFile=../../../x.eeg"),
+        lambda lab: edit(
+            lab, "eeg.vhdr", "DataFile=sub-01_task-read_run-1_eeg.eeg", "DataFile=../../../x.eeg"
+        ),
         "run-1_eeg",
     ),
     "no-channels-in-header": (
-        lambda lab: edit(lab, "eeg.vhdr", "NumberOfChannels=4", "NumberOfChannels=9"), "run-1_eeg.vhdr",
+        lambda lab: edit(lab, "eeg.vhdr", "NumberOfChannels=4", "NumberOfChannels=9"),
+        "run-1_eeg.vhdr",
     ),
     "no-rate": (lambda lab: edit(lab, "eeg.vhdr", "SamplingInterval=", "Samplng="), "run-1_eeg.vhdr"),
     "rate-of-words": (
-        lambda lab: edit(lab, "eeg.vhdr", "SamplingInterval=", "SamplingInterval=x"), "run-1_eeg.vhdr",
+        lambda lab: edit(lab, "eeg.vhdr", "SamplingInterval=", "SamplingInterval=x"),
+        "run-1_eeg.vhdr",
     ),
     "sidecar-of-words": (lambda lab: of(lab, "eeg.json").write_text("{"), "eeg"),
     "channels-of-another": (lambda lab: edit(lab, "channels.tsv", "Fz", "Fq"), "run-1"),
@@ -120,7 +124,8 @@ CASES = {
         "run-1",
     ),
     "other-rate": (
-        lambda lab: edit(lab, "eeg.vhdr", "SamplingInterval=10000", "SamplingInterval=5000"), "run-",
+        lambda lab: edit(lab, "eeg.vhdr", "SamplingInterval=10000", "SamplingInterval=5000"),
+        "run-",
     ),
 }
 

@@ -21,7 +21,9 @@ def png(width, height):
     """A picture of a few bytes that claims any size."""
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -87,12 +89,20 @@ def test_an_image_that_is_none(shown, refused, run, name, command):
 def test_a_damaged_image_is_not_shown(shown, refused, run, damage):
     path = shown.data / "images/2.png"
     content = bytearray(path.read_bytes())
-    path.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:60] + b"\0" * 40 + content[100:])
+    path.write_bytes(
+        content[: len(content) // 2] if damage == "cut" else content[:60] + b"\0" * 40 + content[100:]
+    )
     assert run("index", shown.save()).status == run("stimuli", shown.save()).status == 0
     refused(shown, *NET, named=("images/2.png",))
 
 
-OUTSIDE = ["../../../../../../etc/passwd", "/etc/passwd", "images/../../secret.png", "link.png", "linked/2.png"]
+OUTSIDE = [
+    "../../../../../../etc/passwd",
+    "/etc/passwd",
+    "images/../../secret.png",
+    "link.png",
+    "linked/2.png",
+]
 
 
 @pytest.mark.parametrize("command", [CHECK, STIMULI], ids=lambda command: command[0])
@@ -192,7 +202,10 @@ BYTES = {
     "garbage": lambda path: path.write_bytes(b"garbage" * 100),
     "header-only": lambda path: path.write_bytes(path.read_bytes()[:128]),
     "ten-terabytes": huge_header,
-    "a-zip": lambda path: (np.savez(path.with_suffix(".npz"), a=np.zeros(3)), path.with_suffix(".npz").replace(path)),
+    "a-zip": lambda path: (
+        np.savez(path.with_suffix(".npz"), a=np.zeros(3)),
+        path.with_suffix(".npz").replace(path),
+    ),
     "away": lambda path: path.unlink(),
     "folder": lambda path: (path.unlink(), path.mkdir()),
     "code-in-the-header": lambda path: path.write_bytes(
@@ -218,7 +231,9 @@ def test_features_that_are_damaged(story, refused, run, damage):
         refused(story, *command, named=("features.npy",))
 
 
-@pytest.mark.parametrize("kind", ["pickle", "words", "flat", "deep", "no-rows", "no-columns", "fewer", "more"])
+@pytest.mark.parametrize(
+    "kind", ["pickle", "words", "flat", "deep", "no-rows", "no-columns", "fewer", "more"]
+)
 def test_features_that_do_not_fit(story, refused, run, kind):
     np.save(story.folder / "features.npy", array_of(kind), allow_pickle=True)
     for command in (("index",), STIMULI):
@@ -241,7 +256,7 @@ TABLES = {
     "empty": b"",
     "no-column": b"name\n" + b"word\n" * 54,
     "twice": b"item\n" + b"word\n" * 54,
-    "latin-1": "item\n".encode() + "Köln\n".encode("latin-1") * 54,
+    "latin-1": b"item\n" + "Köln\n".encode("latin-1") * 54,
     "fewer": b"item\nword0\n",
     "zero": b"item\n" + b"a\0b\n" * 54,
 }

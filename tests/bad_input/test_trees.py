@@ -152,7 +152,9 @@ def events_that_link_to_nothing(study):
 
 @case(CHECK, named=("run-1", "24 volumes", "begins at"))
 def words_after_the_recording(study):
-    rewrite(study.events(), lambda rows: [rows[0], *([str(float(row[0]) + 500), *row[1:]] for row in rows[1:])])
+    rewrite(
+        study.events(), lambda rows: [rows[0], *([str(float(row[0]) + 500), *row[1:]] for row in rows[1:])]
+    )
 
 
 @case(CHECK, RESPONSES, named=("run-1_timeseries.tsv", "empty"))

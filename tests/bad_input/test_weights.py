@@ -34,7 +34,9 @@ def kept_network(tmp_path_factory):
 @pytest.fixture
 def network(story, kept_network, run):
     shutil.copytree(kept_network, story.folder / "net")
-    story.config["networks"] = {"net": {"source": str(story.folder / "net"), "untrained": False, "context": 4}}
+    story.config["networks"] = {
+        "net": {"source": str(story.folder / "net"), "untrained": False, "context": 4}
+    }
     for command in ("index", "stimuli"):
         assert run(command, story.save()).status == 0
     return story
@@ -131,7 +133,11 @@ def test_weights_of_nan(network, refused):
     path = network.folder / "net/model.safetensors"
     from safetensors.torch import load_file
 
-    save_file({key: torch.full_like(value, np.nan) for key, value in load_file(path).items()}, path, {"format": "pt"})
+    save_file(
+        {key: torch.full_like(value, np.nan) for key, value in load_file(path).items()},
+        path,
+        {"format": "pt"},
+    )
     refused(network, *NET, named=("layer", "not numbers"))
 
 
@@ -168,9 +174,7 @@ def test_a_file_that_holds_no_weights(network, refused, run, monkeypatch, name, 
     )
     monkeypatch.syspath_prepend(str(network.folder))
     own = {"family": "module", "factory": "own_factory:make", "untrained": False}
-    network.config["networks"] = {
-        "net": {**own, "file": str(path), "preprocessing": {"size": 8, "crop": 8}}
-    }
+    network.config["networks"] = {"net": {**own, "file": str(path), "preprocessing": {"size": 8, "crop": 8}}}
     for command in ("index", "stimuli"):
         assert run(command, network.save()).status == 0
     refused(network, *NET, named=("weights",))

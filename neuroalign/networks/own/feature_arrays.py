@@ -107,6 +107,6 @@ def _reading(path: str) -> Iterator[None]:
     except Exception as error:  # readers of five formats raise what they like
         reason = " ".join(str(error).split())[:160]
         raise NetworkError(
-            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason}); save the numbers "
-            "alone, as in numpy.save('features.npy', features), items by units"
+            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason}); save the "
+            "numbers alone, as in numpy.save('features.npy', features), items by units"
         ) from None

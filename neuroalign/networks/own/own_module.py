@@ -124,9 +124,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
         try:
             return safetensors.torch.load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
-            raise NetworkError(
-                f"file '{path}': not safetensors ({_said(error)}); save them anew"
-            ) from None
+            raise NetworkError(f"file '{path}': not safetensors ({_said(error)}); save them anew") from None
     if path.suffix not in _TORCH:
         raise NetworkError(f"file '{path}': expected .safetensors, {', '.join(_TORCH)}; convert the weights")
     try:
