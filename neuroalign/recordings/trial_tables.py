@@ -146,5 +146,8 @@ def _shown(path: Path, table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     labels = picked(table, [name for name in table.columns if name not in (*named, "run")], path)
     if named[0] == "text":
         return column.to_frame("text").join(labels)
-    places = {name: address(name, Path(dataset.path)) for name in column.unique()}
+    try:
+        places = {name: address(name, Path(dataset.path)) for name in column.unique()}
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     return column.map(places).to_frame("uri").join(labels)
