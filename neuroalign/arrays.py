@@ -8,7 +8,8 @@ is whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -199,7 +200,8 @@ class Activations:
         """The array (item, unit) of one layer, by its place in `layers`."""
         import zarr
 
-        return np.asarray(zarr.open_group(self.path, mode="r")[f"{layer_group(layer)}/activation"])
+        with _whole(self.path):
+            return np.asarray(zarr.open_group(self.path, mode="r")[f"{layer_group(layer)}/activation"])
 
     @property
     def has_tokens(self) -> bool:
@@ -210,14 +212,22 @@ class Activations:
         """The Zarr array (item, token, unit) of one layer, not read yet, and places (token, axis)."""
         import zarr
 
-        group = zarr.open_group(self.path, mode="r")[layer_group(layer)]
-        assert isinstance(group, zarr.Group)
-        return group["token"], np.asarray(group["place"])
+        with _whole(self.path):
+            group = zarr.open_group(self.path, mode="r")[layer_group(layer)]
+            assert isinstance(group, zarr.Group)
+            return group["token"], np.asarray(group["place"])
 
 
 def layer_group(layer: int) -> str:
     """Name of the Zarr group that holds one layer."""
     return f"layer-{layer:03d}"
+
+
+def describe_activations(path: str | Path, attributes: Mapping[str, Any]) -> None:
+    """Add attributes to the activations of a network."""
+    import zarr
+
+    zarr.open_group(path, mode="r+").update_attributes(dict(attributes))
 
 
 def open_activations(path: str | Path) -> Activations:
@@ -242,6 +252,15 @@ def open_activations(path: str | Path) -> Activations:
     if not attributes.get("complete"):
         raise DataError(f"{path}: the extraction did not end; run it again, it goes on where it stopped")
     return Activations(path, layers, attributes, inputs)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Name the store in whatever its reader says of a part that is gone or damaged."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, "a whole Zarr store of activations", error) from None
 
 
 def _must_exist(path: str | Path) -> None:

@@ -55,6 +55,9 @@ RAW_ENDINGS = {
 FOLDERS = (".ds", ".mff")
 """Recordings that are folders."""
 
+FILES = (".nii", ".nii.gz", ".gii", ".tsv")
+"""Endings of files: a folder of such a name is listed too, so that whoever reads it says what is wrong."""
+
 _NAME = re.compile(
     r"(?P<entities>(?:[A-Za-z0-9]+-[A-Za-z0-9+]+_)*)(?P<suffix>[A-Za-z0-9]+)(?P<extension>\.[^/]+)"
 )
@@ -229,7 +232,7 @@ def find_runs(index: pd.DataFrame, dataset: Dataset, subject: str) -> list[Run]:
     found = {Run(subject, *map(str, entities)) for entities in zip(*columns, strict=True)}
     if not found:
         raise DataError(
-            f"sub-{subject}: no recordings of task '{dataset.task}'{_what_there_is(known, dataset)}"
+            f"sub-{subject}: no recordings of task '{dataset.task}'{what_there_is(known, dataset)}"
         )
     return sorted(found, key=run_order)
 
@@ -265,7 +268,8 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
     files = [path for path in folder.iterdir() if path.is_file()]
     for place in places:
         for parent, folders, names in os.walk(place, followlinks=True):
-            whole = [name for name in folders if name.endswith(FOLDERS)]
+            whole = [name for name in folders if name.endswith((*FOLDERS, *FILES))]
+            _refuse_loops(Path(parent), folders)
             folders[:] = [name for name in folders if name not in whole]
             files += [Path(parent, name) for name in (*names, *whole)]
     for path in sorted(files):
@@ -278,6 +282,14 @@ def _rows(root: Path, folder: Path, scope: str) -> Iterator[dict[str, Any]]:
         row["path"] = (path.relative_to(root) if inside else path.resolve()).as_posix()
         row |= match.groupdict() | {"scope": scope, "run": run_label(row["session"], row["run_entity"])}
         yield row | {"entities": json.dumps(entities)} | dict.fromkeys(FACTS, np.nan)
+
+
+def _refuse_loops(parent: Path, folders: Iterable[str]) -> None:
+    """Refuse links to a folder that holds them, which would be walked for ever."""
+    for name in folders:
+        link = parent / name
+        if link.is_symlink() and parent.resolve().is_relative_to(link.resolve()):
+            raise DataError(f"{link}: a link to the folder that holds it; remove it")
 
 
 def _is_recording(index: pd.DataFrame, suffix: str | None) -> pd.Series:
@@ -339,7 +351,7 @@ def _natural(label: str) -> tuple[bool, int, str]:
     return (True, 0, label) if label and not label.isdigit() else (False, int(label or 0), label)
 
 
-def _what_there_is(known: pd.DataFrame, dataset: Dataset) -> str:
+def what_there_is(known: pd.DataFrame, dataset: Dataset) -> str:
     """End a message about missing runs with what stands there instead."""
     if known.empty:
         return f" in '{dataset.derivatives}' and no events file; remove the subject or add its files"

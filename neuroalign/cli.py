@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from neuroalign import __version__
 from neuroalign.atomic import refusal
@@ -53,6 +53,10 @@ ABOUT = {
     "network": "a name below 'networks' in the config, NAMEPrompt, NAMEuntrained, or 'nuisance'",
     "encoder": "a name from 'encoders' in the config",
 }
+
+
+LONGEST_LINE = 900
+"""Characters of a message to the user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,6 +100,11 @@ def _run(given: argparse.Namespace, process: bool) -> int:
         if process and isinstance(error, UnwritableError):
             _leave(2)
         return 2
+    except (OSError, MemoryError) as error:
+        if given.debug:
+            raise
+        _complain(_of_the_machine(error))
+        return 2
     except KeyboardInterrupt:
         print("neuroalign: interrupted", file=sys.stderr)
         return 130
@@ -123,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     with_config = argparse.ArgumentParser(add_help=False, parents=[common])
     with_config.add_argument("config", metavar="CONFIG", help="YAML file, see config/README.md")
 
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="neuroalign", description="Which layer of which network predicts each place in the brain."
     )
     parser.add_argument("--version", action="version", version=f"neuroalign {__version__}")
@@ -160,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="beside what a finished run took; exit status 1 where it is off",
     )
+    provenance = add("provenance", _provenance, "say by what an artefact was made", common)
+    provenance.add_argument("file", metavar="FILE", help="netCDF, Parquet, Zarr, or a map")
     for name, (about, needed) in STAGES.items():
         command = add(name, _stage, about, with_config)
         for what in needed:
@@ -253,6 +264,12 @@ def _schema(given: argparse.Namespace) -> None:
         )
 
 
+def _provenance(given: argparse.Namespace) -> None:
+    from neuroalign.stamps import printed, read_stamp
+
+    print(printed(read_stamp(given.file)))
+
+
 def _study(config: str) -> Study:
     from neuroalign.configfile import load
 
@@ -260,8 +277,35 @@ def _study(config: str) -> Study:
 
 
 def _complain(message: str) -> None:
-    """One line to the user, whatever the message was broken into."""
-    print(f"neuroalign: error: {' '.join(message.split())}", file=sys.stderr)
+    """One line to the user, whatever the message was broken into or quotes.
+
+    Characters that a terminal would obey are written out; of a long message the middle is left out, since
+    it begins with the place and ends with what to do.
+    """
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 3 :]}"
+    print(f"neuroalign: error: {line}", file=sys.stderr)
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """Say what a disk or a memory could not do."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error or 'no more is said'}); give the job more, or a smaller part"
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return (
+        f"{place}{error.strerror or error or type(error).__name__}; is a folder where one should be, "
+        "may it be written to, and is there space left? Make it so, or change output in the config"
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake on the command line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and which help to read."""
+        _complain(f"{message}; see `{self.prog} --help`")
+        sys.exit(2)
 
 
 class _Both(io.TextIOBase):

@@ -38,7 +38,7 @@ class Study(Section):
     """A whole study: the content of `config.yaml`."""
 
     title: str = "neuroalign study"
-    output: str = Field("results", description="folder for everything that is made")
+    output: str = Field("results", min_length=1, description="folder for everything that is made")
     seed: int = Field(0, ge=0, lt=2**32)
     simulate: AnySimulation | None = Field(
         None, description="make a study with a known truth before reading it back (leave out for real data)"
@@ -69,7 +69,8 @@ class Study(Section):
             and isinstance(raw.get("dataset"), dict)
         ):
             count = str(raw["simulate"].get("subjects", Simulate.model_fields["subjects"].default))
-            if count.isdecimal() and raw["dataset"].get("subjects", "all") == "all":
+            many = len(count) > 2  # more than can be simulated, which is refused where it is read
+            if count.isdecimal() and not many and raw["dataset"].get("subjects", "all") == "all":
                 labels = [f"{number:02d}" for number in range(1, int(count) + 1)]
                 return {**raw, "dataset": {**raw["dataset"], "subjects": labels}}
         return raw

@@ -26,6 +26,19 @@ _KINDS: dict[str, tuple[int, str, Mapping[str, type[Section]]]] = {
 """Sections of several kinds: where the kind stands in a location, the key that says it, and what there is."""
 
 
+MOST_BYTES = 1_000_000
+"""A larger file is no config."""
+
+MOST_VALUES, DEEPEST = 100_000, 20
+"""What aliases and brackets may make of one."""
+
+MOST_SAID, LONGEST_SHOWN = 8, 80
+"""Problems that are named at once, and characters of a value in a message."""
+
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows."""
+
+
 def load(path: str | Path) -> Study:
     """Read and check a YAML configuration.
 
@@ -45,28 +58,82 @@ def load(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # what never ends, such as a device, is not read to its end
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError(f"{path}: more than {MOST_BYTES:,} bytes, no config; give a YAML text file")
+        raw = yaml.load(content.decode("utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such config file; see config/README.md for one to start from"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give a YAML text file") from None
-    except yaml.YAMLError as error:
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not valid YAML ({reason})") from None
+        raise ConfigError(f"{path}: not valid YAML ({reason}); mend what stands there") from None
     return parse(raw, name=str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, of which no key may be given twice: the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Read a mapping whose keys are all different."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key '{key.value}' is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def parse(raw: object, name: str = "config") -> Study:
     """Check a configuration that is already a mapping; `name` begins the error message."""
     if not isinstance(raw, dict):
         raise ConfigError(f"{name}: expected a mapping of sections, got {type(raw).__name__}")
+    _refuse_monsters(raw, name)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(_explain(item) for item in error.errors(include_url=False))
-        raise ConfigError(f"{name}: {problems}") from None
+        found = error.errors(include_url=False)
+        problems = "; ".join(_explain(item) for item in found[:MOST_SAID])
+        more = f"; and {len(found) - MOST_SAID} more problems" if len(found) > MOST_SAID else ""
+        raise ConfigError(f"{name}: {problems}{more}") from None
+
+
+def _refuse_monsters(raw: dict[Any, Any], name: str) -> None:
+    """Refuse what no study is: sections without end, and characters that a terminal or a path would obey."""
+    waiting: list[tuple[str, Any]] = [("", raw)]
+    for seen, (where, value) in enumerate(waiting):
+        if seen > MOST_VALUES or where.count(".") > DEEPEST:
+            raise ConfigError(
+                f"{name}: {where.split('.')[1]}: more than {MOST_VALUES:,} values, or sections nested more "
+                f"than {DEEPEST} deep; write out what the study needs"
+            )
+        if isinstance(value, str) and (bad := _NOT_TEXT.search(value)):
+            raise ConfigError(
+                f"{name}: {where[1:] or 'a key'}: {_shown(value)} holds the character {bad[0]!r}; remove it"
+            )
+        if isinstance(value, dict):
+            waiting += [("", key) for key in value]
+            waiting += [
+                (f"{where}.{_shown(key) if _NOT_TEXT.search(str(key)) else key}", part)
+                for key, part in value.items()
+            ]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(where + "." * isinstance(part, dict | list), part) for part in value]
+
+
+def _shown(value: object) -> str:
+    """A value as the user wrote it; of a long one, its beginning."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _explain(item: Any) -> str:
@@ -78,16 +145,16 @@ def _explain(item: Any) -> str:
     if item["type"] == "union_tag_invalid":
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
         key = _KINDS[item["loc"][0]][1]
-        return f"{where}.{key} is {item['ctx']['tag']!r}: {choices(item['ctx']['tag'], allowed)}"
+        return f"{where}.{key} is {_shown(item['ctx']['tag'])}: {choices(item['ctx']['tag'], allowed)}"
     if item["type"] == "missing":
-        return f"'{where}' is missing"
+        return f"'{where}' is missing; add it"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{where}: {message}" if where else message
     if item["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
-        return f"{where} is {item['input']!r}: {choices(item['input'], allowed)}"
-    return f"{where} is {item['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"{where} is {_shown(item['input'])}: {choices(item['input'], allowed)}"
+    return f"{where} is {_shown(item['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def _keys_of(location: tuple[Any, ...]) -> list[Any]:

@@ -36,6 +36,8 @@ def choices(received: object, allowed: Iterable[object]) -> str:
     "did you mean 'ridge'? (choices: ridge, banded)"
     """
     names = [str(name) for name in allowed]
+    if not names:
+        return "there is none to choose; add one, or leave it out"
     near = get_close_matches(str(received), names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"{hint}(choices: {', '.join(names)})"

@@ -14,6 +14,9 @@ from neuroalign.errors import DataError, NeuroalignError
 CIFTI = (".dtseries.nii", ".dscalar.nii")
 """How the names of dense CIFTI files end."""
 
+MOST_COMPRESSED = 1032
+"""How many bytes of a file one byte of gzip can hold at most (by DEFLATE)."""
+
 _GIFTI_HEAD = 1 << 16
 
 
@@ -59,12 +62,18 @@ def gifti_shape(path: str | Path) -> tuple[int, int]:
     with Path(path).open("rb") as stream:
         head = stream.read(_GIFTI_HEAD).decode("utf-8", "replace")
     arrays = re.search(r'NumberOfDataArrays\s*=\s*"(\d+)"', head)
-    vertices = re.search(r'Dim0\s*=\s*"(\d+)"', head)
+    vertices = re.search(r'Dim0\s*=\s*"(-?\d+)"', head)
     if arrays is None or vertices is None:
         raise DataError(f"{path}: its header cannot be read (not GIFTI); copy or make the file again")
     columns = re.search(r'Dim1\s*=\s*"(\d+)"', head)
     # Most writers make one array per volume; some make a single array (vertex, volume).
     several = int(arrays[1]) if int(arrays[1]) != 1 or columns is None else int(columns[1])
+    # Before anybody makes room for them: a file of n bytes cannot hold more than this.
+    if not 0 < int(vertices[1]) * max(several, 1) <= MOST_COMPRESSED * Path(path).stat().st_size:
+        raise DataError(
+            f"{path}: its header promises {several} arrays of {vertices[1]} vertices, more than its "
+            "size can hold; copy or make the file again"
+        )
     return int(vertices[1]), several
 
 
@@ -77,6 +86,39 @@ def open_mgh(path: str | Path) -> Iterator[Any]:
     # nibabel.load would leave the file open.
     with reading(path), ImageOpener(path) as stream:
         yield MGHImage.from_stream(stream.fobj)
+
+
+def own_member(file: Any, name: str) -> Any:
+    """Give a member of an HDF5 file that lies in this file: a link may lead to any other file of the machine.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+        May hold slashes.
+
+    Returns
+    -------
+    Dataset or Group, or None where there is none
+
+    Raises
+    ------
+    DataError
+        It lies in another file.
+    """
+    import h5py
+
+    parts = name.strip("/").split("/")
+    for number in range(len(parts)):
+        link = file.get("/".join(parts[: number + 1]), getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise DataError(
+                f"{file.filename}: '{name}' is a link to another file; copy the data into this one"
+            )
+    member = file.get(name)
+    if isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
+        raise DataError(f"{file.filename}: '{name}' is kept in other files; copy the data into this one")
+    return member
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The folder is made whole and then moved into place, and equal summaries give equ
 from __future__ import annotations
 
 import gzip
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -235,7 +236,12 @@ def _table_sidecar(summary: xr.Dataset, found: Sequence[ScoreMap]) -> dict[str, 
     what = {"sensors": "channel, at every latency where there are latencies"}.get(
         str(summary.attrs.get("kind")), "parcel"
     )
-    return {"Description": f"Scores of every {what}, one row each", **_origin(summary), **columns}
+    return {
+        "Description": f"Scores of every {what}, one row each",
+        **_origin(summary),
+        **_made_by(summary),
+        **columns,
+    }
 
 
 def _arrays(summary: xr.Dataset) -> bytes:
@@ -258,7 +264,7 @@ def _evoked_sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
 
 
 def _sidecar(summary: xr.Dataset, score_map: ScoreMap) -> dict[str, Any]:
-    return {**_about(score_map), **_origin(summary)}
+    return {**_about(score_map), **_origin(summary), **_made_by(summary)}
 
 
 def _about(score_map: ScoreMap) -> dict[str, Any]:
@@ -294,6 +300,12 @@ def _origin(summary: xr.Dataset) -> dict[str, Any]:
         "Depths": [round(float(depth), 6) if np.isfinite(depth) else None for depth in depths],
         "Sources": [f"bids:study:{pattern.format(**names)}"],
     }
+
+
+def _made_by(summary: xr.Dataset) -> dict[str, Any]:
+    """By what the summary was made, where it says so."""
+    stamp = summary.attrs.get("provenance")
+    return {} if stamp is None else {"Provenance": json.loads(str(stamp))}
 
 
 def _layer_names(summary: xr.Dataset, rows: str = "layer") -> list[str]:

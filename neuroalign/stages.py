@@ -7,10 +7,11 @@ Every stage is a function of the study and of what it is made for; what makes it
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ from neuroalign.config import Study
 from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError, DataError, choices
 from neuroalign.settings.encoders import STACKED
+from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.settings.sensors import SENSOR_KINDS
 from neuroalign.settings.statistics import CLUSTERED
+from neuroalign.stamps import STAMP, stamp
 from neuroalign.triggers import BY_LAYER, code_digest, settings_digest, simulated_network
 
 if TYPE_CHECKING:
@@ -114,7 +117,9 @@ def index(study: Study) -> None:
     """List the files of the dataset, once for all stages."""
     from neuroalign import arrays, bids
 
-    arrays.save_table(bids.index_study(study), _path(study, layout.INDEX))
+    found = bids.index_study(study)
+    found.attrs[STAMP] = stamp(study, "index")
+    arrays.save_table(found, _path(study, layout.INDEX))
 
 
 def stimuli(study: Study) -> None:
@@ -122,7 +127,9 @@ def stimuli(study: Study) -> None:
     from neuroalign import arrays
     from neuroalign.recordings.shown import shown
 
-    items, events = shown(study, arrays.open_table(_path(study, layout.INDEX)))
+    items, events = shown(study, _listed(study, layout.INDEX))
+    made_by = stamp(study, "stimuli", [_path(study, layout.INDEX)])
+    items.attrs[STAMP] = events.attrs[STAMP] = made_by
     arrays.save_table(items, _path(study, layout.ITEMS))
     arrays.save_table(events, _path(study, layout.EVENTS))
 
@@ -133,8 +140,11 @@ def activations(study: Study, network: str) -> None:
     from neuroalign.activations import extract
 
     settings = study.all_networks()[_known(network, study.all_networks(), "network")]
-    items = arrays.open_table(_path(study, layout.ITEMS))
-    extract(settings, network, items, _path(study, layout.ACTIVATIONS, network=network), study.seed)
+    items = _listed(study, layout.ITEMS)
+    path = _path(study, layout.ACTIVATIONS, network=network)
+    extract(settings, network, items, path, study.seed)
+    made_by = stamp(study, "activations", [_path(study, layout.ITEMS)], network=network)
+    arrays.describe_activations(path, {STAMP: made_by})
 
 
 def responses(study: Study, subject: str) -> None:
@@ -142,32 +152,53 @@ def responses(study: Study, subject: str) -> None:
     from neuroalign import arrays
     from neuroalign.recordings.fmri import average_responses, read_responses
 
+    _asked(study, subject=subject)
     if subject == layout.AVERAGE:
         made = average_responses([_responses(study, someone) for someone in study.subjects()])
     elif study.responses.reads_bids_sensors:
         from neuroalign.recordings.meeg.responses import read_sensors
 
-        table = arrays.open_table(_path(study, layout.INDEX))
+        table = _listed(study, layout.INDEX)
         made = read_sensors(table, study.dataset, study.responses, subject, _events(study, subject))
     elif study.responses.series_of_sensors:
         from neuroalign.recordings.meeg.arrays import read_series
 
         made = read_series(study.dataset, study.responses, subject)
     else:
-        table = arrays.open_table(_path(study, layout.INDEX))
+        table = _listed(study, layout.INDEX)
         events = _events(study, subject) if study.responses.glm else None
         made = read_responses(table, study.dataset, study.responses, subject, events)
+    if subject != layout.AVERAGE and study.responses.kind not in TABLED_KINDS:
+        _speak_of_runs_without_recording(study, subject, set(made["run"].values.astype(str)))
+    lost = int((~made["valid"]).sum())
+    if lost:
+        note = "sub-%s: %d of %d targets are constant or not finite; they stay in the maps, without a score"
+        logging.getLogger("neuroalign").warning(note, subject, lost, made.sizes["target"])
+    everyone = [_path(study, layout.RESPONSES, subject=someone) for someone in study.subjects()]
+    average = subject == layout.AVERAGE
+    sources = everyone if average else [_path(study, layout.INDEX), _path(study, layout.EVENTS)]
+    made.attrs[STAMP] = stamp(study, "average" if average else "responses", sources)
     arrays.save_arrays(made, _path(study, layout.RESPONSES, subject=subject))
+
+
+def _speak_of_runs_without_recording(study: Study, subject: str, recorded: set[str]) -> None:
+    """Say which runs have events but no recording: they are not studied."""
+    from neuroalign import bids
+
+    own = bids.select(_listed(study, layout.INDEX), subject=subject, suffix="events", extension=".tsv")
+    runs = sorted(set(bids.select_runs(own, study.dataset)["run"]) - recorded)
+    if runs:
+        note = "sub-%s: events but no recording of %s; left out (add them, or choose dataset.runs)"
+        logging.getLogger("neuroalign").warning(note, subject, ", ".join(runs))
 
 
 def fit(study: Study, subject: str, network: str, encoder: str) -> None:
     """Fit and score every layer of one network for one subject."""
+    _asked(study, subject=subject, network=network, encoder=encoder)
     if network != layout.NUISANCE and encoder == "cross_attention":
         return _fit_attention(study, [subject], network)
     if network != layout.NUISANCE and encoder == "stack":
         return _fit_stack(study, subject, network)
-    _known(network, networks(study), "network")
-    _known(encoder, study.encoders, "encoder")
     return _fit_by_layer(study, subject, network, encoder)
 
 
@@ -184,7 +215,7 @@ def _fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> Non
     def fit(targets: slice | None, unfinished: Path) -> tuple[xr.Dataset, xr.Dataset]:
         return evaluate(
             *_samples(study, subject, targets),
-            arrays.open_activations(store) if store else None,
+            None if store is None else _activations(study, network),
             study.design,
             _fold_encoder(study, encoder, subject),
             partial=unfinished,
@@ -200,7 +231,7 @@ def _fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> Non
         scores, predictions = fit(None, partial)
         return _save_fit(study, scores, predictions, **made_for)
     scores = fit_in_blocks(fit, blocks, partial, made_from)
-    about = {"network": network, "encoder": encoder}
+    about = _made_by_fit(study, made_for)
     join_predictions(blocks, partial, _path(study, layout.PREDICTIONS, **made_for), **about)
     arrays.save_arrays(scores.assign_attrs(about), _path(study, layout.SCORES, **made_for))
     discard(partial)
@@ -237,7 +268,6 @@ def joint(study: Study, network: str, encoder: str) -> None:
 
 def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     """Cross-attention for one subject, or one network for several."""
-    from neuroalign import arrays
     from neuroalign.alignment.cross_attention import FoldAttention
     from neuroalign.alignment.evaluate_attention import evaluate_attention
     from neuroalign.heap import keep_freed_memory
@@ -255,7 +285,7 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     )
     found = evaluate_attention(
         samples,
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         FoldAttention(settings, study.ridge.alphas.values(), study.seed),
         partial=place.with_suffix(".partial"),
@@ -269,19 +299,18 @@ def _fit_attention(study: Study, people: Sequence[str], network: str) -> None:
 
 def _fit_stack(study: Study, subject: str, network: str) -> None:
     """Mix what ridge regression and cross-attention predict of one subject."""
-    from neuroalign import arrays
     from neuroalign.alignment.stack import Parts, evaluate_stack
 
     _known("stack", study.encoders, "encoder")
     _known(network, study.fitted_networks(), "network")
 
     def made(pattern: str, encoder: str) -> xr.Dataset:
-        return arrays.open_arrays(_path(study, pattern, subject=subject, network=network, encoder=encoder))
+        return _open(study, pattern, subject=subject, network=network, encoder=encoder)
 
     ridge, attention = STACKED
     scores, predictions = evaluate_stack(
         *_samples(study, subject),
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         Parts(
             made(layout.SCORES, ridge), made(layout.PREDICTIONS, ridge), made(layout.PREDICTIONS, attention)
@@ -304,9 +333,20 @@ def _save_fit(study: Study, scores: xr.Dataset, predictions: xr.Dataset, **made_
     """Write scores, and before them the predictions, with whose they are."""
     from neuroalign import arrays
 
+    about = _made_by_fit(study, made_for)
     for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):
-        made.attrs.update(network=made_for["network"], encoder=made_for["encoder"])
+        made.attrs.update(about)
         arrays.save_arrays(made, _path(study, pattern, **made_for))
+
+
+def _made_by_fit(study: Study, made_for: dict[str, str]) -> dict[str, str]:
+    """Whose scores and predictions are, and by what they are made, as attributes."""
+    sources = _fitted_from(study, [made_for["subject"]], made_for["network"])
+    if made_for["encoder"] == "stack":
+        sources += [
+            _path(study, layout.PREDICTIONS, **{**made_for, "encoder": encoder}) for encoder in STACKED
+        ]
+    return {**made_for, STAMP: stamp(study, "fit", sources, encoder=made_for["encoder"])}
 
 
 def ceiling(study: Study) -> None:
@@ -315,9 +355,12 @@ def ceiling(study: Study) -> None:
     from neuroalign.alignment.ceiling import ceilings
 
     everyone = {subject: _responses(study, subject) for subject in subjects(study)}
-    events = arrays.open_table(_path(study, layout.EVENTS))
+    events = _listed(study, layout.EVENTS)
     averaged = study.design.repeats == "average"
+    sources = [_path(study, layout.RESPONSES, subject=subject) for subject in everyone]
+    made_by = stamp(study, "ceiling", [*sources, _path(study, layout.EVENTS)])
     for subject, made in ceilings(everyone, events, study.ceiling, study.seed, averaged).items():
+        made.attrs[STAMP] = made_by
         arrays.save_arrays(made, _path(study, layout.CEILING, subject=subject))
 
 
@@ -325,11 +368,15 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     """Test which targets are predicted better than chance."""
     from neuroalign import arrays
     from neuroalign.alignment.inference import test
+    from neuroalign.artefacts import must_fit
 
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
-    predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
+    predictions = _open(study, layout.PREDICTIONS, **made_for)
     responses, _ = _samples(study, subject)
+    must_fit(responses, predictions, _path(study, layout.PREDICTIONS, **made_for), ("sample", "target"))
     made = test(predictions, responses, study.inference, study.seed)
+    opened = [_path(study, pattern, **made_for) for pattern in (layout.PREDICTIONS, layout.RESPONSES)]
+    made.attrs.update({"network": network, "encoder": encoder, STAMP: stamp(study, "inference", opened)})
     arrays.save_arrays(made, _path(study, layout.INFERENCE, **made_for))
 
 
@@ -337,19 +384,29 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
     """Bring scores, controls, ceiling and inference of one subject and network together."""
     from neuroalign import arrays
     from neuroalign.alignment.layers import summarise
+    from neuroalign.artefacts import must_fit
 
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
     control = {**made_for, "network": layout.NUISANCE}
     alone = network == layout.NUISANCE
-    scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
+    scores = _open(study, layout.SCORES, **made_for)
     if layout.NUISANCE in networks(study):
-        nuisance = arrays.open_arrays(_path(study, layout.SCORES, **control))
+        nuisance = _open(study, layout.SCORES, **control)
     else:  # nothing was asked to stand beside the network: what it alone reaches is unknown
         nuisance = scores[["chosen_r"]] * float("nan")
-    tests = None if alone else arrays.open_arrays(_path(study, layout.INFERENCE, **made_for))
-    made = summarise(
-        scores, nuisance, tests, arrays.open_arrays(_path(study, layout.CEILING, subject=subject))
-    )
+    tests = None if alone else _open(study, layout.INFERENCE, **made_for)
+    limit = _open(study, layout.CEILING, subject=subject)
+    for beside, pattern, whose in (
+        (nuisance, layout.SCORES, control),
+        (tests, layout.INFERENCE, made_for),
+        (limit, layout.CEILING, made_for),
+    ):
+        if beside is not None:
+            must_fit(scores, beside, _path(study, pattern, **whose), ("target",))
+    made = summarise(scores, nuisance, tests, limit)
+    opened = [_path(study, layout.SCORES, **made_for), _path(study, layout.SCORES, **control)]
+    opened += [_path(study, pattern, **made_for) for pattern in (layout.INFERENCE, layout.CEILING)]
+    made.attrs[STAMP] = stamp(study, "summary", filter(Path.exists, opened))
     arrays.save_arrays(made, _path(study, layout.SUMMARY, **made_for))
 
 
@@ -358,16 +415,20 @@ def group(study: Study, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.group import combine
 
+    _asked(study, network=network, encoder=encoder)
     parts = [
-        arrays.open_arrays(_path(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder))
+        _open(study, layout.SUMMARY, subject=subject, network=network, encoder=encoder)
         for subject in study.subjects()
     ]
     tests = [
-        arrays.open_arrays(_path(study, layout.INFERENCE, subject=subject, network=network, encoder=encoder))
+        _open(study, layout.INFERENCE, subject=subject, network=network, encoder=encoder)
         for subject in (study.subjects() if group_opens_tests(study, network) else ())
     ]
     made = combine(parts, study.inference, study.seed, tests)
-    arrays.save_arrays(made, _path(study, layout.GROUP, network=network, encoder=encoder))
+    model = {"network": network, "encoder": encoder}
+    opened = [_path(study, layout.SUMMARY, subject=subject, **model) for subject in study.subjects()]
+    made.attrs[STAMP] = stamp(study, "group", opened)
+    arrays.save_arrays(made, _path(study, layout.GROUP, **model))
 
 
 def group_opens_tests(study: Study, network: str) -> bool:
@@ -385,12 +446,12 @@ def timing(study: Study, subject: str, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.timing import timing as time
 
-    made_for = {"subject": subject, "network": network, "encoder": encoder}
-    scores = arrays.open_arrays(_path(study, layout.SCORES, **made_for))
-    predictions = arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for))
+    made_for = _asked(study, subject=subject, network=network, encoder=encoder)
+    scores, predictions = (_open(study, of, **made_for) for of in (layout.SCORES, layout.PREDICTIONS))
     responses, _ = _samples(study, subject)
     made = time(scores, predictions, responses, study.inference, study.seed)
-    made.attrs.update(network=network, encoder=encoder)
+    opened = [_path(study, of, **made_for) for of in (layout.SCORES, layout.PREDICTIONS)]
+    made.attrs.update({**made_for, STAMP: stamp(study, "timing", opened)})
     arrays.save_arrays(made, _path(study, layout.TIMING, **made_for))
 
 
@@ -399,13 +460,12 @@ def timing_group(study: Study, network: str, encoder: str) -> None:
     from neuroalign import arrays
     from neuroalign.alignment.timing_group import combine_timing
 
-    parts = [
-        arrays.open_arrays(_path(study, layout.TIMING, subject=subject, network=network, encoder=encoder))
-        for subject in study.subjects()
-    ]
+    model = _asked(study, network=network, encoder=encoder)
+    parts = [_open(study, layout.TIMING, subject=subject, **model) for subject in study.subjects()]
     made = combine_timing(parts, study.inference, study.seed)
-    made.attrs.update(network=network, encoder=encoder)
-    arrays.save_arrays(made, _path(study, layout.TIMING_GROUP, network=network, encoder=encoder))
+    opened = [_path(study, layout.TIMING, subject=subject, **model) for subject in study.subjects()]
+    made.attrs.update({**model, STAMP: stamp(study, "timing_group", opened)})
+    arrays.save_arrays(made, _path(study, layout.TIMING_GROUP, **model))
 
 
 def timing_files(study: Study) -> list[Path]:
@@ -445,12 +505,13 @@ def reconstruction(study: Study, subject: str, network: str) -> None:
     _known(network, study.fitted_networks(), "network")
     made = reconstruct(
         *_samples(study, subject),
-        arrays.open_activations(_path(study, layout.ACTIVATIONS, network=network)),
+        _activations(study, network),
         study.design,
         study.ridge.alphas.values(),
         _beside(study),
     )
-    made.attrs.update(network=network)
+    sources = _fitted_from(study, [subject], network)
+    made.attrs.update({"network": network, STAMP: stamp(study, "reconstruction", sources)})
     arrays.save_arrays(made, _path(study, layout.RECONSTRUCTION, subject=subject, network=network))
 
 
@@ -480,9 +541,9 @@ def prompts(study: Study, subject: str, network: str) -> None:
         made_for = {"subject": subject, "network": name, "encoder": COMPARED}
         return Condition(
             getattr(study.conditions()[name], "prompt", ""),
-            arrays.open_arrays(_path(study, layout.SCORES, **made_for)),
-            arrays.open_arrays(_path(study, layout.PREDICTIONS, **made_for)),
-            arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)),
+            _open(study, layout.SCORES, **made_for),
+            _open(study, layout.PREDICTIONS, **made_for),
+            _activations(study, name),
         )
 
     under = study.compared_prompts()[network]
@@ -502,7 +563,8 @@ def prompts(study: Study, subject: str, network: str) -> None:
         _beside(study),
         KeptLayers(path.with_suffix(".partial"), fingerprint(study, "prompts", [*sources, *fits])),
     )
-    made.attrs.update(network=network, encoder=COMPARED)
+    made_by = stamp(study, "prompts", [*sources, *fits])
+    made.attrs.update({"network": network, "encoder": COMPARED, STAMP: made_by})
     arrays.save_arrays(made, path)
 
 
@@ -512,11 +574,10 @@ def prompts_group(study: Study, network: str) -> None:
     from neuroalign.alignment.prompts import combine_prompts
 
     _known(network, prompted_networks(study), "network with several prompts")
-    parts = [
-        arrays.open_arrays(_path(study, layout.PROMPTS, subject=subject, network=network))
-        for subject in study.subjects()
-    ]
+    parts = [_open(study, layout.PROMPTS, subject=subject, network=network) for subject in study.subjects()]
     made = combine_prompts(parts, study.inference, study.seed)
+    opened = [_path(study, layout.PROMPTS, subject=subject, network=network) for subject in study.subjects()]
+    made.attrs[STAMP] = stamp(study, "prompts_group", opened)
     arrays.save_arrays(made, _path(study, layout.PROMPTS_GROUP, network=network))
 
 
@@ -525,8 +586,9 @@ def maps(study: Study) -> None:
     from neuroalign import arrays
     from neuroalign.maps import write_maps
 
-    files = [*summary_files(study), *prompt_files(study)]
-    write_maps((arrays.open_arrays(path) for path in files), _path(study, layout.MAPS), study.title)
+    made = [_open(study, pattern, **made_for) for pattern, made_for in _summaries(study)]
+    made += [arrays.open_arrays(path) for path in prompt_files(study)]
+    write_maps(made, _path(study, layout.MAPS), study.title)
 
 
 def report(study: Study) -> Path:
@@ -538,18 +600,17 @@ def report(study: Study) -> Path:
 
 def summary_files(study: Study) -> list[Path]:
     """Where the summaries of all subjects, and of the group where there is one, lie."""
-    return [
-        path
-        for network in networks(study)
-        for encoder in study.encoders
-        for path in (
-            *(
-                _path(study, layout.SUMMARY, subject=name, network=network, encoder=encoder)
-                for name in subjects(study)
-            ),
-            *([_path(study, layout.GROUP, network=network, encoder=encoder)] if has_group(study) else []),
-        )
-    ]
+    return [_path(study, pattern, **made_for) for pattern, made_for in _summaries(study)]
+
+
+def _summaries(study: Study) -> Iterator[tuple[str, dict[str, str]]]:
+    """Pattern of every summary, and what it is made for."""
+    for network in networks(study):
+        for encoder in study.encoders:
+            model = {"network": network, "encoder": encoder}
+            yield from ((layout.SUMMARY, {"subject": name, **model}) for name in subjects(study))
+            if has_group(study):
+                yield layout.GROUP, model
 
 
 def prompt_files(study: Study) -> list[Path]:
@@ -581,12 +642,53 @@ def _path(study: Study, pattern: str, **wildcards: str) -> Path:
     return Path(study.output, pattern.format(**wildcards))
 
 
+def _open(study: Study, pattern: str, **made_for: str) -> xr.Dataset:
+    """The artefact of a subject, network and encoder, if it says so itself."""
+    from neuroalign.artefacts import open_artefact
+
+    return open_artefact(study.output, pattern, None, **made_for)
+
+
+def _listed(study: Study, pattern: str) -> pd.DataFrame:
+    """The index, the items or the events of the study."""
+    from neuroalign.artefacts import open_listed
+
+    return open_listed(study.output, pattern)
+
+
+def _activations(study: Study, network: str) -> Activations:
+    """The activations of a network, if they say so themselves and know all stimuli that were shown."""
+    from neuroalign import arrays
+    from neuroalign.artefacts import check_owner
+
+    path = _path(study, layout.ACTIVATIONS, network=network)
+    found = arrays.open_activations(path)
+    check_owner(path, found.attributes, {"network": network})
+    shown = int(_listed(study, layout.EVENTS)["item"].max()) + 1
+    if shown > len(found.inputs):
+        raise DataError(
+            f"{path}: holds {len(found.inputs)} items, but {shown} were shown; it was made of other stimuli: "
+            "remove it and run the stage activations again"
+        )
+    return found
+
+
 def _known(name: str, names: Iterable[str], what: str) -> str:
     """The name, if the study has it."""
     known = list(names)
     if name not in known:
         raise ConfigError(f"the study has no {what} '{name}': {choices(name, known)}")
     return name
+
+
+def _asked(study: Study, **wanted: str) -> dict[str, str]:
+    """What a stage is asked for, if the study has a subject, network and encoder of these names."""
+    there: dict[str, Callable[[], Iterable[str]]] = {
+        "subject": lambda: subjects(study),
+        "network": lambda: networks(study),
+        "encoder": lambda: study.encoders,
+    }
+    return {what: _known(name, there[what](), what) for what, name in wanted.items()}
 
 
 def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
@@ -610,10 +712,10 @@ def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
 
 
 def _responses(study: Study, subject: str, targets: slice | None = None) -> xr.Dataset:
-    from neuroalign import arrays
+    from neuroalign.artefacts import open_artefact
 
     _known(subject, subjects(study), "subject")
-    return arrays.open_arrays(_path(study, layout.RESPONSES, subject=subject), target=targets)
+    return open_artefact(study.output, layout.RESPONSES, targets, subject=subject)
 
 
 def _samples(study: Study, subject: str, targets: slice | None = None) -> tuple[xr.Dataset, pd.DataFrame]:
@@ -630,17 +732,13 @@ def _samples(study: Study, subject: str, targets: slice | None = None) -> tuple[
 
 def _beside(study: Study) -> list[Activations]:
     """Networks whose features are nuisance."""
-    from neuroalign import arrays
-
     names = study.design.nuisance.networks
-    return [arrays.open_activations(_path(study, layout.ACTIVATIONS, network=name)) for name in names]
+    return [_activations(study, name) for name in names]
 
 
 def _events(study: Study, subject: str) -> pd.DataFrame:
     """The events of one subject; of the average, those that all subjects share."""
-    from neuroalign import arrays
-
-    events = arrays.open_table(_path(study, layout.EVENTS))
+    events = _listed(study, layout.EVENTS)
     if subject != layout.AVERAGE:
         return events[events["subject"] == subject].reset_index(drop=True)
     one_by_one = [events[events["subject"] == name].reset_index(drop=True) for name in study.subjects()]

@@ -17,7 +17,7 @@ from neuroalign.errors import DataError
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "nilearn", "nibabel", "matplotlib", "pandas", "xarray", "numpy", "pydantic")
 
-COMMANDS = ["simulate", "check", "layers", *cli.STAGES, "schema"]
+COMMANDS = ["simulate", "check", "layers", "provenance", *cli.STAGES, "schema"]
 
 
 def study(folder: Path, **sections: object) -> str:
@@ -74,7 +74,9 @@ def test_what_the_workflow_reads_first_is_light() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("simulate", "schema")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in ("simulate", "schema", "provenance")]
+)
 def test_a_missing_config_is_one_line_and_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     needed = cli.STAGES.get(command, ("", ()))[1]
     options = [text for what in needed for text in (f"--{what}", "x")]

@@ -147,7 +147,12 @@ def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
     path = partial / SCORES.format(number)
     if not path.exists():
         return None
-    kept = open_arrays(path)
+    try:
+        kept = open_arrays(path)
+        open_arrays(partial / PREDICTION.format(number))
+    except DataError as error:
+        log.warning("%s; it is fitted again", error)
+        return None
     return kept if kept.attrs.get("fingerprint") == task.fingerprint else None
 
 

@@ -62,7 +62,7 @@ def summarise(
     }
     data |= preferred | normalised(averaged, ceiling)
     attributes: dict[str, Any] = {
-        **{str(key): value for key, value in scores.attrs.items() if key != "alphas"},
+        **{str(key): value for key, value in scores.attrs.items() if key not in ("alphas", "provenance")},
         "folds": [str(label) for label in scores["fold"].values],
         "n_valid": int(valid.sum()),
         "n_excluded": int((~valid).sum()),

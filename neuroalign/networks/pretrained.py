@@ -12,11 +12,15 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.devices import compute_dtype, find_device
 from neuroalign.networks.sources import Located, weights_digest
 from neuroalign.settings.networks import Pretrained
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
+"""What transformers raises of a folder that it cannot read."""
 
 _UNUSED = ("pooler", "masked_spec_embed")
 """Parameters that no layer is made of: a head, and what hides sound while a network is trained."""
@@ -127,7 +131,7 @@ class Saved:
         try:
             with _quietly():
                 return call(*args, **kwargs)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError) as error:
+        except (*_UNREADABLE, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NetworkError(
                 f"source '{self.source}': transformers cannot read it ({reason}); is it {self.what}?"

@@ -154,7 +154,18 @@ def _weight_files(folder: Path, source: str) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     files = [folder / "model.safetensors"]
     if not files[0].is_file() and index.is_file():
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            names = set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise NetworkError(
+                f"source '{source}': {index.name} is no list of files; save the model anew"
+            ) from None
+        for name in sorted(names):
+            if Path(name).name != name:
+                raise NetworkError(
+                    f"source '{source}': {index.name} names '{name}', which leads out of the folder; save "
+                    "the model anew"
+                )
         files = [folder / name for name in sorted(names)]
     for path in files:
         if not path.is_file():

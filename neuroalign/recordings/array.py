@@ -100,7 +100,10 @@ def _matrix(path: Path) -> np.ndarray:
                 f"{path}: holds Python objects (pickle), which are never read; save the numbers alone, as in "
                 "numpy.save('betas.npy', betas), trials by targets"
             ) from None
-    if values.ndim != 2 or values.dtype.kind not in "iuf":
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise DataError(f"{path}: an archive of several arrays; save the one as .npy, trials by targets")
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "iuf":
         raise DataError(f"{path}: {values.dtype} {values.shape}; expected numbers (trial, target)")
     return values
 

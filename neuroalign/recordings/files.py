@@ -107,10 +107,16 @@ def find_recordings(
     suffix, extensions = bids.recording_ending(settings)
     scope = bids.recording_scope(settings)
     of_kind = bids.select(index, scope=scope, subject=subject, suffix=suffix, extension=extensions)
-    of_kind = bids.select_runs(of_kind[of_kind["desc"] != "confounds"], dataset)
+    all_runs = of_kind[of_kind["desc"] != "confounds"]
+    of_kind = bids.select_runs(all_runs, dataset)
     parts = {"split": ("", "1", "01")} if scope == "raw" else {}  # MNE reads on in the parts that follow
     rows = bids.select(of_kind, space=settings.space, **{**parts, **settings.entities})
     if rows.empty:
+        if of_kind.empty and not all_runs.empty:
+            return [], [
+                f"sub-{subject}: no {settings.kind} recordings of task '{dataset.task}'"
+                f"{bids.what_there_is(all_runs, dataset)}; correct dataset.task, session or runs"
+            ]
         return [], [_nothing_found(of_kind, dataset, settings, subject)]
     recordings, problems = [], []
     for run in bids.find_runs(rows, dataset, subject):

@@ -16,8 +16,9 @@ from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.joining import finish, join_runs
 from neuroalign.recordings.tabular import common_columns, fit_table, pick_columns, read_confounds
 from neuroalign.recordings.trials import read_trials
+from neuroalign.recordings.wholeness import check_whole
 from neuroalign.settings.dataset import Dataset
-from neuroalign.settings.responses import Responses
+from neuroalign.settings.responses import TABLED_KINDS, Responses
 
 
 def read_responses(
@@ -60,6 +61,9 @@ def read_responses(
     recordings, problems = find_recordings(index, dataset, settings, subject)
     if problems:
         raise DataError("\n".join(problems))
+    if settings.kind not in TABLED_KINDS:
+        for path in (path for recording in recordings for path in recording.paths):
+            check_whole(path)
     source = open_source(index, dataset, settings, recordings)
     if settings.samples == "trials":
         made = ""

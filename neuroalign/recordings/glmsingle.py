@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import ConfigError, DataError
-from neuroalign.headers import reading
+from neuroalign.headers import own_member, reading
 from neuroalign.recordings.array import name_regions
 from neuroalign.recordings.files import Recording, Source
 from neuroalign.recordings.grids import grid_of, must_share_grid, open_images, values_of, voxels_within
@@ -132,7 +132,7 @@ def _betas(path: Path) -> Iterator[tuple[Any, bool]]:
         )
     with reading(path), h5py.File(path) as file:
         name = next((name for name in BETAS if name in file), None)
-        betas = file[name] if name else None
+        betas = own_member(file, name) if name else None
         if betas is None or not betas.shape or len(betas.shape) < 2 or betas.dtype.kind not in "iuf":
             raise DataError(
                 f"{path}: no array of betas, {' or '.join(BETAS)}, among {', '.join(file)}; "

@@ -12,6 +12,7 @@ import pandas as pd
 
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
+from neuroalign.recordings.wholeness import check_size
 
 Grid = tuple[tuple[int, ...], np.ndarray]
 """Shape of an image in space, and its affine."""
@@ -23,7 +24,14 @@ def open_images(paths: Sequence[Path], problems: list[str]) -> list[tuple[Path, 
     for path in paths:
         try:
             with reading(path):
-                opened.append((path, nib.load(path)))
+                image: Any = nib.load(path)
+                if path.name.endswith((".nii", ".nii.gz")):
+                    check_size(path, image)
+                if not np.isfinite(image.affine).all():
+                    raise DataError(
+                        f"{path}: its affine is not finite, so that no voxel has a place; mend it"
+                    )
+                opened.append((path, image))
         except DataError as error:
             problems.append(str(error))
     return opened

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
-from neuroalign.headers import reading
+from neuroalign.headers import own_member, reading
 
 
 def read_matrix(path: Path) -> np.ndarray:
@@ -44,7 +44,8 @@ def _of_hdf5(path: Path) -> dict[str, np.ndarray]:
     import h5py
 
     with h5py.File(path, "r") as stored:
-        at_top = {name: stored[name][()].T for name in stored if isinstance(stored[name], h5py.Dataset)}
+        members = {name: own_member(stored, name) for name in stored}
+        at_top = {name: each[()].T for name, each in members.items() if isinstance(each, h5py.Dataset)}
     return {name: value for name, value in at_top.items() if _is_matrix(value)}
 
 

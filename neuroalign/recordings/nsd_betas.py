@@ -9,7 +9,7 @@ import h5py
 import nibabel as nib
 import numpy as np
 
-from neuroalign.headers import open_mgh, reading
+from neuroalign.headers import open_mgh, own_member, reading
 
 SCALE = 300
 """Betas that are stored as integers are this many times the percent signal change."""
@@ -45,7 +45,7 @@ def read_volume(path: Path, inside: np.ndarray) -> np.ndarray:
     with reading(path):
         if path.name.endswith(".hdf5"):
             with h5py.File(path) as file:
-                return _read_planes(file["betas"], inside)
+                return _read_planes(own_member(file, "betas"), inside)
         return _percent(np.asanyarray(nib.load(path).dataobj)[inside].T)
 
 

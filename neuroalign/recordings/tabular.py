@@ -160,6 +160,9 @@ def read_header(path: Path) -> list[str]:
         columns = stream.readline().rstrip("\r\n").split("\t")
     if columns == [""]:
         raise DataError(f"{path}: the table is empty; expected a header line and one row per volume")
+    twice = [name for place, name in enumerate(columns) if name in columns[:place]]
+    if twice:
+        raise DataError(f"{path}: two columns are called '{twice[0]}'; rename or remove one")
     return columns
 
 
@@ -171,6 +174,7 @@ def read_numbers(path: str | Path) -> pd.DataFrame:
     DataError
         The file is missing, empty or not a table.
     """
+    read_header(Path(path))
     with reading(path):
         try:
             table = pd.read_csv(path, sep="\t", na_values=["n/a"], encoding="utf-8-sig")

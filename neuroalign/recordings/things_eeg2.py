@@ -22,6 +22,7 @@ from neuroalign.recordings.plain_pickles import read_plain_dictionary
 from neuroalign.recordings.trial_tables import trial_recording
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import Responses
+from neuroalign.stimuli.images import address
 
 PARTS = ("training", "test")
 METADATA = "stimuli/image_metadata.npy"
@@ -115,7 +116,7 @@ def _images(dataset: Dataset) -> dict[str, list[str]]:
         try:
             pairs = zip(content[f"{short}_img_concepts"], content[f"{short}_img_files"], strict=True)
             folder = path.parent / f"{part}_images"
-            found[part] = [str(folder / str(concept) / str(file)) for concept, file in pairs]
+            found[part] = [address(f"{concept}/{file}", folder, path.parent) for concept, file in pairs]
         except (KeyError, ValueError) as error:
             raise DataError(
                 f"{path}: does not list the images of {part} ({error}); copy the file again"

@@ -16,6 +16,7 @@ from neuroalign.recordings.patterns import find_by_pattern, pattern_path
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import Responses
 from neuroalign.stimuli.events import read_tsv
+from neuroalign.stimuli.images import address
 from neuroalign.stimuli.labels import picked
 
 
@@ -145,4 +146,8 @@ def _shown(path: Path, table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     labels = picked(table, [name for name in table.columns if name not in (*named, "run")], path)
     if named[0] == "text":
         return column.to_frame("text").join(labels)
-    return column.map(lambda name: str(Path(dataset.path, name))).to_frame("uri").join(labels)
+    try:
+        places = {name: address(name, Path(dataset.path)) for name in column.unique()}
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    return column.map(places).to_frame("uri").join(labels)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neuroalign.errors import DataError
-from neuroalign.headers import CIFTI, open_mgh, reading
+from neuroalign.headers import CIFTI, MOST_COMPRESSED, open_mgh, reading
 
 _CHUNK = 1 << 22
 
@@ -28,8 +27,8 @@ def check_whole(path: str | Path) -> None:
     """
     path = Path(path)
     if not path.exists():
-        link = " (a link to nothing: download it, as with 'datalad get')" if path.is_symlink() else ""
-        raise DataError(f"{path}: no such file{link}")
+        link = "a link to nothing: download it, as with 'datalad get'"
+        raise DataError(f"{path}: no such file; {link if path.is_symlink() else 'add it'}")
     with reading(path):
         if path.name.endswith(".gii"):
             _check_gifti(path)
@@ -61,12 +60,30 @@ def header_tr(path: str | Path) -> float | None:
 
 def _check_image(path: Path, image: Any) -> None:
     cifti = path.name.endswith(CIFTI)
-    header = image.nifti_header if cifti else image.header
     if len(image.shape) != 4 and not cifti:
         raise DataError(f"{path}: expected a 4-D image, got shape {image.shape}; give the whole time series")
-    size = int(np.prod(image.shape, dtype=np.int64)) * header.get_data_dtype().itemsize
+    check_size(path, image)
+
+
+def check_size(path: Path, image: Any) -> None:
+    """Check that the file of an image can hold what its header promises, before memory is asked for.
+
+    Raises
+    ------
+    DataError
+        It cannot.
+    """
+    cifti = path.name.endswith(CIFTI)
+    header = image.nifti_header if cifti else image.header
+    size = math.prod(map(int, image.shape)) * header.get_data_dtype().itemsize
     expected = image.dataobj.offset + size
     if path.name.endswith(".gz"):
+        most = MOST_COMPRESSED * path.stat().st_size
+        if expected > most:
+            raise DataError(
+                f"{path}: its header promises {expected} bytes, but a file of its size holds no more than "
+                f"{most}; copy or make the file again"
+            )
         with path.open("rb") as stream:
             stream.seek(-4, 2)
             written = int.from_bytes(stream.read(4), "little")

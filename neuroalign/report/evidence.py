@@ -12,8 +12,10 @@ import xarray as xr
 import yaml
 
 from neuroalign import arrays, layout
+from neuroalign.artefacts import open_artefact
 from neuroalign.config import Study, twin_name
 from neuroalign.errors import DataError
+from neuroalign.headers import reading
 
 ALL = "all targets"
 """Name of the region that holds every target."""
@@ -148,12 +150,16 @@ def open_evidence(study: Study) -> Evidence:
             for subject in subjects:
                 path = output / layout.SUMMARY.format(subject=subject, network=network, encoder=encoder)
                 if path.exists():
-                    summaries[subject, network, encoder] = arrays.open_arrays(path)
+                    summaries[subject, network, encoder] = open_artefact(
+                        output, layout.SUMMARY, subject=subject, network=network, encoder=encoder
+                    )
                 elif network != layout.NUISANCE:
                     missing.append(path.name)
             path = output / layout.GROUP.format(network=network, encoder=encoder)
             if path.exists():
-                groups[network, encoder] = arrays.open_arrays(path)
+                groups[network, encoder] = open_artefact(
+                    output, layout.GROUP, network=network, encoder=encoder
+                )
     if not any(key[1] in study.conditions() for key in summaries):
         raise DataError(
             f"{output / 'summary'}: no summary of any network to report on; run the stage 'summary' first"
@@ -229,7 +235,7 @@ def _recording(path: Path) -> dict[str, Any]:
     """Size and cleaning of a subject's responses, without reading them."""
     if not path.exists():
         return {}
-    with xr.open_dataset(path, engine="h5netcdf") as responses:
+    with reading(path), xr.open_dataset(path, engine="h5netcdf") as responses:
         runs = list(dict.fromkeys(responses["run"].values.astype(str).tolist()))
         counts = {
             name: int(responses.attrs[name]) for name in ("n_shown", "n_dropped") if name in responses.attrs

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +33,11 @@ from neuroalign.report.methods import methods, references
 from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
 from neuroalign.settings.networks import Network
+
+POLICY = "SCRIPTS-OF-THIS-PAGE"
+"""Stands in the template where the page's policy names its scripts."""
+
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def write_report(study: Study) -> Path:
@@ -85,8 +93,29 @@ def write_report(study: Study) -> Path:
     }
     path = folder / "index.html"
     with replacing(path) as temporary:
-        temporary.write_text(_environment().get_template("page.html.j2").render(content), encoding="utf-8")
+        page = _environment().get_template("page.html.j2").render(content)
+        temporary.write_text(with_policy(page), encoding="utf-8")
     return path
+
+
+def with_policy(page: str) -> str:
+    """Say in the page which scripts may run, by their hashes: those that it was written with, and no other.
+
+    Whatever data might smuggle in is text twice over: escaped, and of no hash that is known.
+
+    Parameters
+    ----------
+    page : str
+        Holds `POLICY` where the sources of scripts go.
+
+    Returns
+    -------
+    str
+    """
+    own = page.rpartition("</main>")[2]  # behind all that was made of data
+    digests = [hashlib.sha256(script.encode()).digest() for script in _SCRIPT.findall(own)]
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return page.replace(POLICY, f"{hashes} 'unsafe-eval'" if hashes else "'none'", 1)
 
 
 def _more_tables(evidence: Evidence) -> dict[str, pd.DataFrame]:

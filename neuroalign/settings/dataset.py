@@ -14,14 +14,18 @@ from neuroalign.settings.section import Name, Section
 class Dataset(Section):
     """Where the BIDS dataset lies and which part of it to read."""
 
-    path: str = Field(description="root of the BIDS dataset; ${VARIABLES} are expanded")
+    path: str = Field(min_length=1, description="root of the BIDS dataset; ${VARIABLES} are expanded")
     derivatives: str = Field(
         "derivatives/fmriprep", description="folder of preprocessed data, relative to `path`"
     )
-    subjects: Literal["all"] | tuple[Name, ...] = Field("all", description="labels without 'sub-'")
+    subjects: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        "all", description="labels without 'sub-'"
+    )
     task: Name = Field(description="BIDS task label")
     session: Name | None = Field(None, description="BIDS session label; all sessions when left out")
-    runs: Literal["all"] | tuple[Name, ...] = Field("all", description="BIDS run labels")
+    runs: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        "all", description="BIDS run labels"
+    )
 
     @field_validator("path", "derivatives")
     @classmethod
@@ -33,6 +37,14 @@ class Dataset(Section):
     def _strip_entity(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return tuple(re.sub(r"^(sub-|run-|subj(?=\d))", "", str(label)) for label in value)
+        return value
+
+    @field_validator("subjects", "runs")
+    @classmethod
+    def _each_once(cls, value: Any) -> Any:
+        twice = [label for place, label in enumerate(value) if value != "all" and label in value[:place]]
+        if twice:
+            raise ValueError(f"names '{twice[0]}' twice; name each once")
         return value
 
 
@@ -73,7 +85,9 @@ class StimulusSource(Section):
     @model_validator(mode="after")
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
-            raise ValueError("'path' goes with source textgrid or table, and only with those")
+            raise ValueError(
+                "'path' goes with source textgrid or table, and only with those; add or remove it"
+            )
         if self.modality != "text" and self.source == "textgrid":
             raise ValueError("a TextGrid holds words, no files; set source: events, or modality: text")
         return self

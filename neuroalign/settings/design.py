@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from neuroalign.settings.section import Name, Seconds, Section
+from neuroalign.settings.section import Delay, Name, Seconds, Section
 
 
 class Nuisance(Section):
     """What must not be credited to the network."""
 
     word_rate: bool = Field(True, description="words per second, resampled as the network's features are")
-    delays: tuple[Seconds, ...] = Field(
+    delays: tuple[Delay, ...] = Field(
         (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0),
         min_length=1,
         description="FIR delays of the word rate in seconds (lanczos); beyond the network's, so that the "
@@ -82,8 +82,8 @@ class Design(Section):
     """How word-level activations become features of volumes."""
 
     resample: Literal["lanczos", "hrf"] = Field("lanczos", description="onto the volume grid")
-    delays: tuple[Seconds, ...] = Field((2.0, 4.0, 6.0, 8.0), description="FIR delays in seconds (lanczos)")
-    lanczos_window: int = Field(3, ge=1, description="lobes of the Lanczos kernel")
+    delays: tuple[Delay, ...] = Field((2.0, 4.0, 6.0, 8.0), description="FIR delays in seconds (lanczos)")
+    lanczos_window: int = Field(3, ge=1, le=100, description="lobes of the Lanczos kernel")
     lags: Lags | None = Field(
         None, description="for continuous EEG and MEG, in place of resample and delays, and then the default"
     )

@@ -23,7 +23,7 @@ class Alphas(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Alphas:
         if self.highest <= self.lowest and self.count > 1:
-            raise ValueError(f"highest ({self.highest:g}) must exceed lowest ({self.lowest:g})")
+            raise ValueError(f"highest ({self.highest:g}) must exceed lowest ({self.lowest:g}); swap them")
         return self
 
     def values(self) -> list[float]:
@@ -62,8 +62,8 @@ class CrossAttention(Section):
         description="every target asks for itself, or mixes what shared prototypes ask; left to it, "
         "prototypes where there are more targets than some hundred",
     )
-    width: int = Field(32, ge=1, description="dimensions of a word inside the encoder")
-    embedding: int = Field(64, ge=1, description="dimensions of what is learned of a target")
+    width: int = Field(32, ge=1, le=8192, description="dimensions of a word inside the encoder")
+    embedding: int = Field(64, ge=1, le=8192, description="dimensions of what is learned of a target")
     steps: int | None = Field(None, ge=1, description="training steps at most; by the samples when left out")
     universal: bool = Field(False, description="one network for all subjects instead of one for each")
     device: Literal["auto", "cpu", "cuda"] = Field("auto")

@@ -70,7 +70,11 @@ class Weighted(Network):
     """A network with weights that were trained, or are drawn."""
 
     weights: Literal["pretrained", "random"] = Field("pretrained")
-    sha256: str | None = Field(None, description="expected sha256 of the weights file, or its beginning")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9A-Fa-f]{1,64}$",
+        description="expected sha256 of the weights file, or its beginning",
+    )
     untrained: bool = Field(True, description="also run a twin with random weights as a control")
     device: Device = Field("auto")
 

@@ -64,10 +64,10 @@ class Sensors(Section):
     def _ordered(self) -> Sensors:
         low, high = self.band_hz
         if low is not None and high is not None and high <= low:
-            raise ValueError(f"band_hz is [{low:g}, {high:g}]: the second must exceed the first")
+            raise ValueError(f"band_hz is [{low:g}, {high:g}]: the second must exceed the first; swap them")
         if self.epoch_s[1] <= self.epoch_s[0]:
             start, stop = self.epoch_s
-            raise ValueError(f"epoch_s is [{start:g}, {stop:g}]: the second must exceed the first")
+            raise ValueError(f"epoch_s is [{start:g}, {stop:g}]: the second must exceed the first; swap them")
         rate = self.resample_hz
         if rate is not None and high is not None and high > rate / 2:
             raise ValueError(

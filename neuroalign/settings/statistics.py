@@ -22,7 +22,7 @@ class Ceiling(Section):
         "signal_power",
         description="how repeated trials give it: analysis of variance, NSD's formula, or their halves",
     )
-    bootstraps: int = Field(500, ge=50)
+    bootstraps: int = Field(500, ge=50, le=1_000_000)
     block_s: float = Field(30.0, gt=0, description="seconds per bootstrap block")
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
@@ -33,7 +33,7 @@ class Inference(Section):
     method: Literal["circular_shift", "block"] = Field(
         "circular_shift", description="how time series are moved in the null; trials always change items"
     )
-    permutations: int = Field(2000, ge=99)
+    permutations: int = Field(2000, ge=99, le=1_000_000)
     block_s: float = Field(20.0, gt=0, description="seconds per permuted block (block)")
     level: float = Field(0.05, gt=0, lt=0.5, description="error rate")
     correction: Literal["fdr", "max", "cluster", "tfce"] = Field(

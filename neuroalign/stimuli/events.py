@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import re
 import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,8 @@ from neuroalign.stimuli.media import content_digest
 from neuroalign.stimuli.passages import gather
 from neuroalign.stimuli.recorded import file_digest
 from neuroalign.stimuli.textgrid import read_textgrid
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 LONGEST_GUESS_S = 1.0
 """A word whose duration is not given lasts until the next one, but no longer than this."""
@@ -78,7 +82,8 @@ def read_stimuli(
     if source.modality == "text":
         return numbered(*labelled(*gather(shown, source.passage), labels))
     root = Path(dataset.path, source.root)
-    placed = [one.assign(uri=[address(name, root) for name in one["word"]]) for one in shown]
+    places = {name: address(name, root, Path(dataset.path)) for one in shown for name in one["word"].unique()}
+    placed = [one.assign(uri=one["word"].map(places)) for one in shown]
     if source.modality == "image":
         return numbered(*labelled(*gather_images(placed, look or content_digest), labels))
     step = None if source.step_s == "whole" else source.step_s
@@ -214,18 +219,35 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
         The file is missing, empty or not a table.
     """
     try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        _refuse_odd_table(path, text)
         # Words may begin with a quotation mark, which must not swallow the lines that follow.
         table = pd.read_csv(
-            path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8-sig"
+            io.StringIO(text), sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE
         )
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; add it or correct the path") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: the table is empty; expected a header line and rows") from None
+    except DataError:
+        raise
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{path}: not a tab-separated table ({reason})") from None
+        raise DataError(
+            f"{path}: not a tab-separated table ({reason}); mend it, or save it anew as UTF-8 text"
+        ) from None
     return table.rename(columns=str.strip)
+
+
+def _refuse_odd_table(path: str | Path, text: str) -> None:
+    """Refuse what readers of tables pass over: control characters, and two columns of one name."""
+    if odd := _CONTROL.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        raise DataError(f"{path}: line {line} holds the control character {odd[0]!r}; remove it")
+    names = [name.strip() for name in text.partition("\n")[0].split("\t")]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise DataError(f"{path}: two columns are called '{twice[0]}'; rename or remove one")
 
 
 def _pattern_path(dataset: Dataset, pattern: str, run: bids.Run) -> Path:
@@ -253,10 +275,11 @@ def _read_table(path: Path, named: str, labels: Sequence[str]) -> pd.DataFrame:
         text = table[column].str.strip() if column in table else pd.Series("n/a", table.index)
         given = ~text.isin(["", "n/a"])
         numbers = pd.to_numeric(text.where(given, "nan"), errors="coerce")
-        wrong = text[given & numbers.isna() & (text.str.lower() != "nan")]
+        wrong = text[given & ~np.isfinite(numbers) & (text.str.lower() != "nan")]
         if len(wrong):
             raise DataError(
-                f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a number; give seconds"
+                f"{path}: line {wrong.index[0] + 2}: {column} '{wrong.iloc[0]}' is not a finite number; "
+                "give seconds"
             )
         words[column] = numbers.astype(float)
     if "sentence" in table and named != "sentence":

@@ -62,15 +62,28 @@ def gather_images(shown: list[pd.DataFrame], look: Callable[[str], str]) -> tupl
     return items, every[[*columns, *label_columns(every)]]
 
 
-def address(name: str, root: Path) -> str:
+def address(name: str, root: Path, dataset: Path | None = None) -> str:
     """Give the address of an image that a table names.
+
+    Parameters
+    ----------
+    name : str
+        Relative to `root`; may be an address within an HDF5 file.
+    root : Path
+    dataset : Path, optional
+        A link may lead to a place below this folder, too: some datasets keep all content in one.
 
     Raises
     ------
     DataError
-        The name leads out of the folder.
+        The name leads out of the folder, by itself or by a link.
     """
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts:
         raise DataError(f"stimulus '{name}' leads out of '{root}'; give its path below that folder")
+    place = Path(str(root / inside).partition("::")[0])
+    within = [folder.resolve() for folder in (root, dataset) if folder is not None]
+    real = place.resolve()
+    if not any(real.is_relative_to(folder) for folder in within):
+        raise DataError(f"stimulus '{place}' is a link that leads out of '{root}'; put a copy in its place")
     return str(root / inside)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import DataError
+from neuroalign.headers import own_member
 from neuroalign.stimuli.reading import reading
 
 MOST_PIXELS = 100_000_000
@@ -46,14 +50,25 @@ def read_image(uri: str) -> np.ndarray:
         return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
     from PIL import Image
 
-    with reading(uri, _IMAGE), Image.open(uri) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise DataError(f"{uri}: {image.width} × {image.height} pixels; give at most 100 megapixels")
+    with reading(uri, _IMAGE), _opened(uri) as image:
         if not image.has_transparency_data:
             return np.asarray(image.convert("RGB"))
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, "white")
         return np.asarray(Image.alpha_composite(white, over).convert("RGB"))
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[Any]:
+    """Open an image by its header, if it is not larger than any that was ever shown."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in our own words
+        with Image.open(uri) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise DataError(f"{uri}: {image.width} × {image.height} pixels; give at most 100 megapixels")
+            yield image
 
 
 def check_image(uri: str) -> str:
@@ -67,9 +82,7 @@ def check_image(uri: str) -> str:
     if place := _IN_STACK.fullmatch(uri):
         _stack(uri, Path(place["path"]), place["dataset"], int(place["number"]))
         return ""
-    from PIL import Image
-
-    with reading(uri, _IMAGE), Image.open(uri):
+    with reading(uri, _IMAGE), _opened(uri):
         return ""
 
 
@@ -84,6 +97,7 @@ def content_digest(uri: str) -> str:
     if place := _IN_STACK.fullmatch(uri):
         content = _of_stack(uri, Path(place["path"]), place["dataset"], int(place["number"])).tobytes()
     else:
+        check_image(uri)
         with reading(uri, _IMAGE):
             content = Path(uri).read_bytes()
     return hashlib.sha256(content).hexdigest()[:16]
@@ -101,7 +115,7 @@ def _stack(uri: str, path: Path, name: str, number: int) -> Any:
     with reading(uri, _IMAGE):
         state = path.stat()
         file = _open_stack(path, state.st_mtime_ns, state.st_size)
-    stack = file.get(name)
+        stack = own_member(file, name)
     if stack is None or not hasattr(stack, "shape"):
         raise DataError(f"{path}: no dataset '{name}'; it holds {', '.join(file) or 'nothing'}")
     shape = stack.shape

@@ -13,10 +13,10 @@ def reading(uri: str, what: str) -> Iterator[None]:
     """Turn whatever a reader makes of a damaged file into one line: it is no `what`, such as "an image"."""
     try:
         yield
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except FileNotFoundError:
         raise DataError(f"{uri}: no such file; add it or correct the events") from None
-    except (OSError, ValueError, SyntaxError, IndexError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{uri}: not {what} that can be read ({reason})") from None
+    except Exception as error:  # readers of media raise what they like
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(f"{uri}: not {what} that can be read ({reason}); copy it anew") from None

@@ -21,6 +21,9 @@ Kind = Literal["audio", "video"]
 RECORDED = "sound or video"
 """What a file is read as, for messages."""
 
+_LISTS = {"hls", "concat", "dash", "sdp", "rtsp"}
+"""Formats that only name other files, anywhere on the machine or beyond."""
+
 _TAIL_S = 2.0
 """Seconds before the end that are looked at to see whether the file reaches it."""
 
@@ -40,6 +43,8 @@ def opened(uri: str, kind: Kind) -> Iterator[tuple[Any, Any]]:
     import av
 
     with reading(uri, RECORDED), av.open(uri) as container:
+        if _LISTS & set(container.format.name.split(",")):
+            raise DataError(f"{uri}: a list of other files, which are not looked for; give the file itself")
         streams = getattr(container.streams, kind)
         if not len(streams):
             others = sorted({stream.type for stream in container.streams} & {"audio", "video"})

@@ -95,5 +95,5 @@ def test_a_cut_file_is_named(tree):
     tree.surface("01", "1", "L", series(0, 4))
     path = tree.surface("01", "1", "R", series(1, 4))
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(DataError, match=r"hemi-R_space-fsaverage5_bold\.func\.gii: cannot be read"):
+    with pytest.raises(DataError, match=r"hemi-R_space-fsaverage5_bold\.func\.gii: cut off"):
         read(tree)

@@ -137,7 +137,7 @@ def test_several_spaces(tree):
 def test_a_cut_file_is_named(tree):
     path = tree.volumes("01", "1", image(0), mask())
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(DataError, match=r"run-1_space-MNI_desc-preproc_bold\.nii\.gz: cannot be read"):
+    with pytest.raises(DataError, match=r"run-1_space-MNI_desc-preproc_bold\.nii\.gz: cut off"):
         read(tree)
 
 

@@ -95,7 +95,7 @@ def test_tables(tmp_path):
 
 
 def test_files_that_are_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"no such file$"):
+    with pytest.raises(DataError, match=r"no such file; add it$"):
         check_whole(tmp_path / "a.nii.gz")
     (tmp_path / "b.nii.gz").symlink_to(tmp_path / "annex")
     with pytest.raises(DataError, match="a link to nothing: download it, as with 'datalad get'"):

@@ -133,7 +133,7 @@ def test_a_table_by_pattern(tree):
     [
         ("onset\ttrial_type\n0\tx\n", r"no column 'word'; set stimuli\.column: .*trial_type"),
         ("start\tword\n0\tx\n", r"no column 'onset'; .*choices: start, word"),
-        ("onset\tword\n0\tx\nsoon\ty\n", "line 3: onset 'soon' is not a number"),
+        ("onset\tword\n0\tx\nsoon\ty\n", "line 3: onset 'soon' is not a finite number"),
         ("onset\tword\n0\tx\nn/a\ty\n", r"onset of word 2 \('y'\) is nan; give a number of seconds"),
         ("onset\tduration\tword\n0\t-1\tx\n", r"duration of word 1 \('x'\) is -1"),
         ("onset\tword\n0\tsp\n", "no words for sub-01 task-story run-1"),

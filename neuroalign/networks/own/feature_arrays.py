@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.errors import NetworkError, choices
+from neuroalign.headers import own_member
 
 _FORMATS = (".npy", ".npz", ".tsv", ".h5", ".hdf5", ".zarr")
 
@@ -44,6 +45,9 @@ def open_array(path: str, dataset: str | None = None) -> Any:
     with _reading(path):
         if kind == ".npy":
             array: Any = np.load(place, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                array.close()
+                raise NetworkError(f"path '{path}': an archive of several arrays; call it .npz")
         elif kind == ".tsv":
             with place.open(encoding="utf-8") as file:
                 next(csv.reader(file, delimiter="\t"), None)
@@ -59,7 +63,7 @@ def open_array(path: str, dataset: str | None = None) -> Any:
             stored = h5py.File(place, "r")
             names: list[str] = []
             stored.visititems(lambda name, at: names.append(name) if isinstance(at, h5py.Dataset) else None)
-            array = stored[_name(path, dataset, names)]
+            array = own_member(stored, _name(path, dataset, names))
     shape, kinds = getattr(array, "shape", ()), getattr(getattr(array, "dtype", None), "kind", "")
     if len(shape) != 2 or min(shape) == 0 or kinds not in tuple("fiub"):
         raise NetworkError(
@@ -103,5 +107,6 @@ def _reading(path: str) -> Iterator[None]:
     except Exception as error:  # readers of five formats raise what they like
         reason = " ".join(str(error).split())[:160]
         raise NetworkError(
-            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason})"
+            f"path '{path}': not an array that can be read ({type(error).__name__}: {reason}); save the "
+            "numbers alone, as in numpy.save('features.npy', features), items by units"
         ) from None

@@ -108,7 +108,10 @@ def _read(path: str, key: str) -> pd.DataFrame:
         ) from None
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise NetworkError(f"{key} '{path}': not a table that can be read ({reason})") from None
+        raise NetworkError(
+            f"{key} '{path}': not a table that can be read ({reason}); save it "
+            "as UTF-8 text with the columns parted by tabs"
+        ) from None
     if "item" not in table:
         raise NetworkError(f"{key} '{path}': no column 'item': {choices('item', table.columns)}")
     return table

@@ -124,7 +124,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
         try:
             return safetensors.torch.load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
-            raise NetworkError(f"file '{path}': not safetensors ({_said(error)})") from None
+            raise NetworkError(f"file '{path}': not safetensors ({_said(error)}); save them anew") from None
     if path.suffix not in _TORCH:
         raise NetworkError(f"file '{path}': expected .safetensors, {', '.join(_TORCH)}; convert the weights")
     try:
@@ -137,7 +137,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
             "save model.state_dict() as safetensors"
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise NetworkError(f"file '{path}': not a torch file ({_said(error)})") from None
+        raise NetworkError(f"file '{path}': not a torch file ({_said(error)}); save it anew") from None
     for key in _WRAPPED_IN:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
