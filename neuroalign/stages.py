@@ -243,7 +243,8 @@ def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> lis
     from neuroalign.alignment.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
 
     samples, targets = arrays.shape_of(_path(study, layout.RESPONSES, subject=subject), "response")
-    if study.responses.epoched:  # time courses are means over all channels
+    budget = study.resources.memory_bytes
+    if budget is None or study.responses.epoched:  # whose time courses are means over all channels
         return [slice(0, targets)]
     delays = len(study.design.delays) if study.responses.samples == "time" else 1
     units = [0] if store is None else arrays.open_activations(store).attributes["units"]
@@ -252,7 +253,7 @@ def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> lis
     features = (max(units) + beside) * delays + len(nuisance.delays) * nuisance.word_rate
     scores = len(units) * (study.design.folds.n or 5) * SCORE_KINDS[encoder]
     size = FitSize(targets, samples, samples, features, scores, ZARR_BYTES, encoder == "banded_ridge")
-    return size.blocks(study.resources.memory_bytes)
+    return size.blocks(budget)
 
 
 def joint(study: Study, network: str, encoder: str) -> None:
