@@ -79,7 +79,10 @@ class Costs:
         first = next(iter(self.sizes.networks.values()))
         stored = sum(map(response_bytes, self.sizes.subjects.values()))
         tokens = 8 * self.sizes.items * sum(first.tokens)
-        memory = 560 * MIB + 2 * first.weights + 4 * response_bytes(self.largest) + 2 * tokens
+        base = (
+            820 if self.largest.recorded else 560
+        ) * MIB  # a head model, and what recordings are written by
+        memory = base + 2 * first.weights + 4 * response_bytes(self.largest) + 2 * tokens
         return Cost(memory, 20 + self.sizes.items * 0.02 + stored / 4e6, stored)
 
     def stimuli(self) -> Cost:
@@ -97,7 +100,7 @@ class Costs:
         batches = 5 * 4 * 4096 * max(size.units)
         context = getattr(network, "context", 1) + 1
         seconds = 20 + self.sizes.items * (0.002 + context * 0.25 * size.weights / 2 / GFLOPS)
-        libraries = 720 * MIB if network.family == "text" else 480 * MIB
+        libraries = 720 * MIB if network.family == "text" else 580 * MIB
         return Cost(libraries + 2 * size.weights + chunk + batches, seconds, stored)
 
     def responses(self, subject: str) -> Cost:
