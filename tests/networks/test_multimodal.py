@@ -20,6 +20,7 @@ from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, layer_table, open_network
 from neuroalign.networks.language.conversation import alike, joined, prolonged
+from neuroalign.networks.language.shown import prepared
 from neuroalign.settings.networks import Multimodal
 from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.media import read_image
@@ -652,3 +653,31 @@ def test_masks_of_sound_are_not_prolonged():
     inputs = {name: torch.ones(1, 5, dtype=int) for name in ("input_ids", "feature_attention_mask")}
     longer = prolonged(inputs, torch.ones(1, 2, dtype=int))
     assert [values.shape[1] for values in longer.values()] == [7, 5]
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, *HEARING])
+def test_marks_of_what_is_shown_cannot_be_said(sources, pictures, stories, kind):
+    items = stories if kind in HEARING else pictures
+    network = opened(sources(kind), at="generated", new_tokens=3)
+    (mark,) = network.processor.marks.tolist()
+    marks = network.model.config.audio_token_id if kind in HEARING else network.model.config.image_token_id
+    assert mark == marks
+    vocabulary = network.model.get_output_embeddings().out_features
+    network.model.generation_config.suppress_tokens = [n for n in range(vocabulary) if n not in (mark, 40)]
+    inputs = prepared(network.windows(items)[0], network.processor)
+    with torch.inference_mode():
+        longer, _ = network._readout(inputs)
+    assert longer["input_ids"][0, -3:].tolist() == [40] * 3
+    assert np.isfinite(run(network, items)[3]).all()
+
+
+def test_conversations_of_one_image_are_refused_for_film(sources, films, tmp_path):
+    shutil.copytree(sources("gemma3"), tmp_path / "one")
+    template = "{{ '<boi>' }}{{ messages[0]['content'][-1]['text'] }}"
+    (tmp_path / "one" / "chat_template.jinja").write_text(template)
+    for frames in (2, 4):
+        with pytest.raises(NetworkError) as caught:
+            opened(str(tmp_path / "one"), frames=frames).check_items(films)
+        assert "\n" not in str(caught.value)
+    network = opened(str(tmp_path / "one"), frames=1)
+    assert np.isfinite(run(network, films)[3]).all()

@@ -76,7 +76,7 @@ class Processor:
         # What cannot be prepared is told at once.
         if self.sees:
             self.see([np.zeros((32, 48, 3), np.uint8)])
-        if self.hears:
+        if self.hears and extractor is not None:
             self.rate_hz, hop = int(extractor.sampling_rate), int(extractor.hop_length)
             self.most_s = float(getattr(self.processor, "max_audio_len", None) or extractor.chunk_length)
             self.least_s = _FRAMES_OF_A_TOKEN * hop / self.rate_hz
@@ -90,6 +90,24 @@ class Processor:
     def hear(self, wave: np.ndarray) -> Inputs:
         """Inputs of a sound (sample,) at `rate_hz`, with the prompt."""
         return self._made(self.text("audio", 1), audio=[wave], sampling_rate=self.rate_hz)
+
+    def check_several(self, count: int) -> None:
+        """Raise a NetworkError if not as many pictures can be shown in one conversation."""
+        blank = np.zeros((32, 48, 3), np.uint8)
+        marks = [int(torch.isin(self.see([blank] * n)["input_ids"], self.marks).sum()) for n in (1, count)]
+        if marks[1] != count * marks[0]:
+            raise NetworkError(
+                f"source '{self.saved.source}': its conversation does not take {count} images, as a film is "
+                "shown; set frames: 1, or choose a network that takes several"
+            )
+
+    @property
+    def marks(self) -> torch.Tensor:
+        """The tokens (n_tokens,) in whose place pictures and sounds are put."""
+        # Of the model: some processors call so the mark that stands in the text (Gemma 3).
+        names = [f"{kind}_token_{end}" for kind in ("image", "audio") for end in ("id", "index")]
+        ids = {getattr(self.saved.configuration, name, None) for name in names}
+        return torch.tensor(sorted(number for number in ids if number is not None), dtype=torch.long)
 
     def text(self, kind: str, count: int) -> str:
         """Everything that is said, with the marks of as many pictures ("image") or sounds ("audio")."""

@@ -174,7 +174,8 @@ class MultimodalNetwork:
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if there is no item, or one that the network does not read or take.
 
-        What is said with items of their modality is known from then on, as `provenance["shown"]`.
+        What is said with items of their modality is known from then on, as `provenance["shown"]`. That a
+        network does not take several images, as a film is shown, is a NetworkError.
         """
         check_read(items, self.settings, self.processor)
         modality = items["modality"].iloc[0]
@@ -183,6 +184,7 @@ class MultimodalNetwork:
             self.provenance["sampling_rate_hz"] = self.processor.rate_hz
         elif modality == "video":
             frames = self.settings.frames
+            self.processor.check_several(frames)
             self.provenance.update(shown=self.processor.text("image", frames), frames=frames)
 
     def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[Shown]:
@@ -242,8 +244,14 @@ class MultimodalNetwork:
         ids = inputs["input_ids"]
         if self.settings.at == "last":
             return inputs, torch.ones((len(ids), 1), device=ids.device)
+        silenced = self.model.generation_config.suppress_tokens or []
         said = self.model.generate(
-            **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.new_tokens
+            **inputs,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.settings.new_tokens,
+            # The mark of an image stands for one that is shown, so it cannot be said.
+            suppress_tokens=[*silenced, *self.processor.marks.tolist()],
         )[:, ids.shape[1] :]
         spoken = _until_the_end(said, self.model.generation_config.eos_token_id)
         return prolonged(inputs, said), spoken / spoken.sum(dim=1, keepdim=True)
