@@ -659,7 +659,7 @@ def test_masks_of_sound_are_not_prolonged():
 def test_marks_of_what_is_shown_cannot_be_said(sources, pictures, stories, kind):
     items = stories if kind in HEARING else pictures
     network = opened(sources(kind), at="generated", new_tokens=3)
-    (mark,) = network.processor.marks.tolist()
+    (mark,) = network.processor.marks
     marks = network.model.config.audio_token_id if kind in HEARING else network.model.config.image_token_id
     assert mark == marks
     vocabulary = network.model.get_output_embeddings().out_features
@@ -671,13 +671,33 @@ def test_marks_of_what_is_shown_cannot_be_said(sources, pictures, stories, kind)
     assert np.isfinite(run(network, items)[3]).all()
 
 
-def test_conversations_of_one_image_are_refused_for_film(sources, films, tmp_path):
-    shutil.copytree(sources("gemma3"), tmp_path / "one")
-    template = "{{ '<boi>' }}{{ messages[0]['content'][-1]['text'] }}"
+@pytest.mark.parametrize("kind", MAKERS)
+def test_conversations_of_one_image_are_refused_for_film(sources, films, tmp_path, kind):
+    shutil.copytree(sources(kind), tmp_path / "one")
+    mark = {"gemma3": "<boi>"}.get(kind, "<image>")
+    template = f"{{{{ '{mark}' }}}}{{{{ messages[0]['content'][-1]['text'] }}}}"
     (tmp_path / "one" / "chat_template.jinja").write_text(template)
-    for frames in (2, 4):
-        with pytest.raises(NetworkError) as caught:
-            opened(str(tmp_path / "one"), frames=frames).check_items(films)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(NetworkError, match=r"does not take 4 images in one.*set frames: 1") as caught:
+        opened(str(tmp_path / "one")).check_items(films)
+    assert "\n" not in str(caught.value)
     network = opened(str(tmp_path / "one"), frames=1)
     assert np.isfinite(run(network, films)[3]).all()
+
+
+@pytest.mark.parametrize("kind", ["llava", *HEARING])
+def test_store_of_steps(sources, films, stories, tmp_path, kind):
+    items = stories if kind in HEARING else films
+    settings = Multimodal(source=sources(kind), device="cpu", prompt=ASKED, frames=2)
+    activations.extract(settings, "net", items, tmp_path / "net.zarr")
+    store = open_activations(tmp_path / "net.zarr")
+    shown = spoken(kind) if kind in HEARING else film_text(kind, 2)
+    assert (store.attributes["shown"], store.attributes["prompt"]) == (shown, ASKED)
+    found = run(open_network(settings), items)
+    np.testing.assert_allclose(store.read(2), found[2], atol=3e-6)
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("qwen2_audio", "<|AUDIO|>"), ("audioflamingo3", "<sound>")])
+def test_marks_of_sound_in_a_prompt_are_refused(sources, kind, mark):
+    with pytest.raises(NetworkError, match="cannot read it") as caught:
+        layer_names(Multimodal(source=sources(kind), prompt=f"hear {mark}"))
+    assert "\n" not in str(caught.value)

@@ -93,21 +93,23 @@ class Processor:
 
     def check_several(self, count: int) -> None:
         """Raise a NetworkError if not as many pictures can be shown in one conversation."""
-        blank = np.zeros((32, 48, 3), np.uint8)
-        marks = [int(torch.isin(self.see([blank] * n)["input_ids"], self.marks).sum()) for n in (1, count)]
-        if marks[1] != count * marks[0]:
+        try:
+            self.see([np.zeros((32, 48, 3), np.uint8)] * count)
+        except NetworkError as error:
+            # One can be shown, which was tried before.
             raise NetworkError(
-                f"source '{self.saved.source}': its conversation does not take {count} images, as a film is "
-                "shown; set frames: 1, or choose a network that takes several"
-            )
+                f"source '{self.saved.source}': its processor does not take {count} images in one "
+                "conversation, as a film is shown; set frames: 1, or choose a network that takes several "
+                f"({error})"
+            ) from None
 
     @property
-    def marks(self) -> torch.Tensor:
-        """The tokens (n_tokens,) in whose place pictures and sounds are put."""
+    def marks(self) -> list[int]:
+        """The tokens in whose place pictures and sounds are put."""
         # Of the model: some processors call so the mark that stands in the text (Gemma 3).
         names = [f"{kind}_token_{end}" for kind in ("image", "audio") for end in ("id", "index")]
         ids = {getattr(self.saved.configuration, name, None) for name in names}
-        return torch.tensor(sorted(number for number in ids if number is not None), dtype=torch.long)
+        return sorted(number for number in ids if number is not None)
 
     def text(self, kind: str, count: int) -> str:
         """Everything that is said, with the marks of as many pictures ("image") or sounds ("audio")."""

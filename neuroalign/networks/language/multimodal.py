@@ -251,7 +251,7 @@ class MultimodalNetwork:
             num_beams=1,
             max_new_tokens=self.settings.new_tokens,
             # The mark of an image stands for one that is shown, so it cannot be said.
-            suppress_tokens=[*silenced, *self.processor.marks.tolist()],
+            suppress_tokens=[*silenced, *self.processor.marks],
         )[:, ids.shape[1] :]
         spoken = _until_the_end(said, self.model.generation_config.eos_token_id)
         return prolonged(inputs, said), spoken / spoken.sum(dim=1, keepdim=True)
