@@ -22,8 +22,11 @@ Inputs = dict[str, torch.Tensor]
 HEARD = ("Qwen2AudioProcessor", "AudioFlamingo3Processor")
 """Processors of sound that mark what they pad, for networks that then leave it out."""
 
-_FRAMES_OF_A_TOKEN = 4
-"""Frames of the spectrogram that become one token of sound, in all of these."""
+_LEAST_FRAMES = 8
+"""Frames of the spectrogram that become two tokens of sound, in all of these.
+
+Where there is one only, the library takes it for a mark that is still to be spelled out (Qwen2-Audio).
+"""
 
 
 class Processor:
@@ -79,8 +82,8 @@ class Processor:
         if self.hears and extractor is not None:
             self.rate_hz, hop = int(extractor.sampling_rate), int(extractor.hop_length)
             self.most_s = float(getattr(self.processor, "max_audio_len", None) or extractor.chunk_length)
-            self.least_s = _FRAMES_OF_A_TOKEN * hop / self.rate_hz
-            self.hear(np.zeros(_FRAMES_OF_A_TOKEN * hop, np.float32))
+            self.least_s = _LEAST_FRAMES * hop / self.rate_hz
+            self.hear(np.zeros(_LEAST_FRAMES * hop, np.float32))
 
     def see(self, pictures: Sequence[np.ndarray]) -> Inputs:
         """Inputs of some pictures (row, column, 3), uint8, in order, with the prompt."""
