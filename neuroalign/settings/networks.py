@@ -205,14 +205,15 @@ class Vision(Images, Tapped, Pretrained):
 
 
 class Multimodal(Tapped, Prompted, Pretrained):
-    """A language model that is shown images with a prompt."""
+    """A language model that is shown images, film or sound with a prompt."""
 
     family: Literal["multimodal"] = "multimodal"
     at: Literal["last", "generated"] = Field(
         "last", description="the last token of the prompt, or the mean over what the network then says"
     )
     new_tokens: int = Field(8, ge=1, description="tokens it says at most (generated)")
-    batch: int = Field(8, ge=1, description="images per forward pass")
+    frames: int = Field(4, ge=1, description="of video: pictures of a step that are shown together")
+    batch: int = Field(8, ge=1, description="items per forward pass")
 
     @property
     def read_at(self) -> str:
@@ -227,11 +228,12 @@ class Multimodal(Tapped, Prompted, Pretrained):
         return tuple(filter(None, (self.prompted, self.read_at, self.tapped)))
 
     def described(self, name: str, layers: int, within: str) -> str:
-        """Images with the prompt."""
+        """What is shown, with the prompt."""
         read = f" ({self.tapped})" if self.tapped else ""
         said = f"with the {self.prompted}" if self.prompt else "without a prompt"
         return (
-            f"Every image was shown to the network {name} ({self.origin}) {said}, put together by its own "
+            f"Every stimulus (an image, the sound of a step or, of film, {self.frames} frames spread evenly "
+            f"over a step) was shown to the network {name} ({self.origin}) {said}, put together by its own "
             f"processor, and the activations of {layers} layers of its language model{read}, {self.read_at}, "
             f"were read with transformers (Wolf 2020) and stored as {self.dtype}."
         )

@@ -1,11 +1,14 @@
-"""Networks that read an image and a prompt: against the library, one image at a time."""
+"""Networks that read an image, film or sound and a prompt: against the library, one at a time."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import wave
 
+import av
 import numpy as np
+import pandas as pd
 import pytest
 import tokenizers
 import torch
@@ -16,9 +19,12 @@ from neuroalign import activations
 from neuroalign.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, layer_table, open_network
-from neuroalign.networks.language.conversation import alike, joined
+from neuroalign.networks.language.conversation import alike, joined, prolonged
+from neuroalign.networks.language.shown import prepared
 from neuroalign.settings.networks import Multimodal
+from neuroalign.stimuli.clips import gather_clips
 from neuroalign.stimuli.media import read_image
+from neuroalign.stimuli.recorded import file_digest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,6 +121,46 @@ def gemma3():
 
 MAKERS = {"llava": llava, "idefics3": idefics3, "gemma3": gemma3}
 
+EAR = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+
+
+def heard(**keys):
+    """A tower that hears 1 s, the features it takes, and a language model behind it."""
+    tower = {**EAR, "num_mel_bins": 20, "max_source_positions": 50}
+    return transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1), tower, {
+        **SHAPE, "num_key_value_heads": 1, "model_type": "qwen2", **keys,
+    }  # fmt: skip
+
+
+def qwen2_audio():
+    words = tokenizer("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|im_start|>", "<|im_end|>")
+    extractor, tower, text = heard(vocab_size=len(words))
+    configuration = transformers.Qwen2AudioConfig(
+        audio_config={"model_type": "qwen2_audio_encoder", **tower},
+        text_config=text,
+        audio_token_index=words.convert_tokens_to_ids("<|AUDIO|>"),
+    )
+    return configuration, transformers.Qwen2AudioProcessor(extractor, words)
+
+
+def audioflamingo3():
+    """Cuts what is longer than it hears at once into parts of 1 s."""
+    words = tokenizer("<sound>")
+    extractor, tower, text = heard(vocab_size=len(words))
+    configuration = transformers.AudioFlamingo3Config(
+        audio_config={"model_type": "audioflamingo3_encoder", **tower},
+        text_config=text,
+        audio_token_id=words.convert_tokens_to_ids("<sound>"),
+    )
+    template = TEMPLATE.replace("'image'", "'audio'").replace("<image>", "<sound>")
+    return configuration, transformers.AudioFlamingo3Processor(
+        extractor, words, chat_template=template, max_audio_len=2
+    )
+
+
+HEARING = {"qwen2_audio": qwen2_audio, "audioflamingo3": audioflamingo3}
+AUTO = {"audioflamingo3": transformers.AutoModelForSeq2SeqLM}
+
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
@@ -123,10 +169,11 @@ def sources(tmp_path_factory):
 
     def get(kind):
         if kind not in made:
-            configuration, processor = MAKERS[kind]()
+            configuration, processor = {**MAKERS, **HEARING}[kind]()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(7)
-                model = transformers.AutoModelForImageTextToText.from_config(configuration)
+                auto = AUTO.get(kind, transformers.AutoModelForMultimodalLM)
+                model = auto.from_config(configuration)
                 for values in model.parameters():
                     values.data += 0.2 * torch.randn_like(values)
             folder = tmp_path_factory.mktemp(kind)
@@ -205,7 +252,7 @@ def test_equals_the_mean_over_what_the_library_says(sources, pictures, kind):
 def test_inputs_of_different_length_are_not_joined(sources, pictures):
     for kind, expected in (("llava", 1), ("idefics3", 3)):
         network = opened(sources(kind))
-        prepared = [network.processor.prepare(read_image(uri)) for uri in pictures["uri"]]
+        prepared = [network.processor.see([read_image(uri)]) for uri in pictures["uri"]]
         lengths = [inputs["input_ids"].shape[1] for inputs in prepared]
         groups = alike(prepared)
         assert len(groups) == len(set(lengths)) == expected
@@ -302,7 +349,7 @@ def test_networks_that_do_not_fit_are_refused_in_one_line(sources, image_models,
             layer_table(Multimodal(**keys))
         assert "\n" not in str(caught.value)
 
-    refused("no processor of images and text", source=image_models("vit"))
+    refused("no processor of images or sound and text", source=image_models("vit"))
     shutil.copytree(sources("llava"), tmp_path / "bare")
     for name in ("processor_config.json", "chat_template.jinja"):
         (tmp_path / "bare" / name).unlink()
@@ -339,3 +386,329 @@ def test_processors_of_film_name_the_package_that_is_missing(tmp_path, configura
     with pytest.raises(NetworkError, match="needs the package torchvision, which is not installed") as caught:
         layer_names(Multimodal(source=str(tmp_path)))
     assert "\n" not in str(caught.value)
+
+
+def cut(uris, step, modality):
+    shown = pd.DataFrame({"uri": [str(uri) for uri in uris], "onset": 0.0, "duration": np.nan})
+    place = {"subject": "01", "session": "", "task": "watch", "run": "run-1"}
+    return gather_clips([shown.assign(**place)], modality, step, file_digest)[0]
+
+
+def run(network, items):
+    network.check_items(items)
+    return network.run(network.windows(items))
+
+
+def drawn(seed, count):
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(one).resize((48, 40))) for one in coarse])
+
+
+@pytest.fixture(scope="module")
+def write_film(write_video):
+    """Writes pictures at 10 Hz as a film that gives every picture back as it gives it elsewhere."""
+    return lambda path, pictures, **keys: write_video(path, pictures, codec="ffv1", **keys)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory, write_film):
+    """Steps of 0.8 s of two films of 2.0 s and 1.6 s: five, one of them of 0.4 s."""
+    folder = tmp_path_factory.mktemp("films")
+    uris = [write_film(folder / f"{seed}.mkv", drawn(seed, count)) for seed, count in ((1, 20), (2, 16))]
+    return cut(uris, 0.8, "video")
+
+
+def film_by_hand(source, item, text, frames):
+    """The library's model and its inputs for some frames of a step, read without a seek."""
+    with av.open(item["uri"]) as film:
+        every = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    each = (item["stop_s"] - item["start_s"]) / frames
+    numbers = [int(10 * (item["start_s"] + (k + 0.5) * each) + 1e-6) for k in range(frames)]
+    processor = transformers.AutoProcessor.from_pretrained(source)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=torch.float32).eval()
+    images = [[Image.fromarray(every[number]) for number in numbers]]
+    begun = text.startswith("<s>")
+    return model, processor(images=images, text=[text], return_tensors="pt", add_special_tokens=not begun)
+
+
+def film_text(kind, frames):
+    if kind == "llava":
+        return f"<s>USER: {'<image>' * frames} {ASKED} ASSISTANT:"
+    return {"idefics3": "<image>", "gemma3": "<boi>"}[kind] * frames + ASKED
+
+
+def compare(network, items, by_hand_of, at):
+    """Against the library's states, one by one: at the last token, or over those that it says."""
+    found, compared = run(network, items), 0
+    for row, item in enumerate(items.to_dict("records")):
+        model, inputs = by_hand_of(item)
+        length = inputs["input_ids"].shape[1]
+        with torch.inference_mode():
+            if at == "last":
+                states = model(**inputs, output_hidden_states=True).hidden_states
+                truth = [state[0, -1] for state in states]
+            else:
+                made = model.generate(
+                    **inputs, do_sample=False, max_new_tokens=4, output_hidden_states=True,
+                    return_dict_in_generate=True,
+                )  # fmt: skip
+                if 1 in made.sequences[0, length:]:  # it ended
+                    continue
+                steps = made.hidden_states[1:4]
+                truth = [torch.stack([s[0, -1] for s in of]).mean(0) for of in zip(*steps, strict=True)]
+        compared += 1
+        for layer, state in zip(found, truth, strict=True):
+            if at == "last":
+                np.testing.assert_array_equal(layer[row], state.numpy())
+            else:
+                np.testing.assert_allclose(layer[row], state.numpy(), atol=1e-5, rtol=1e-4)
+    assert compared >= len(items) - 2
+
+
+@pytest.mark.parametrize("at", ["last", "generated"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_film_is_as_many_images_of_one_conversation(sources, films, kind, at):
+    network = opened(sources(kind), frames=3, batch=1, at=at, new_tokens=3)
+    text = film_text(kind, 3)
+    compare(network, films, lambda item: film_by_hand(sources(kind), item, text, 3), at)
+    assert (network.provenance["shown"], network.provenance["frames"]) == (text, 3)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_order_of_frames_matters_and_what_follows_does_not(sources, write_film, tmp_path, kind):
+    pictures = drawn(3, 8)
+    there = write_film(tmp_path / "there.mkv", pictures)
+    back = write_film(tmp_path / "back.mkv", np.concatenate([pictures[3::-1], pictures[4:]]))
+    other = write_film(tmp_path / "other.mkv", np.concatenate([pictures[:4], 255 - pictures[4:]]))
+    network = opened(sources(kind), batch=1)
+    there, back, other = (run(network, cut([uri], 0.4, "video")) for uri in (there, back, other))
+    np.testing.assert_array_equal(there[0], back[0])  # the prompt alone
+    for layer in (1, 2, 3):
+        assert np.abs(there[layer][0] - back[layer][0]).max() > 1e-4
+        np.testing.assert_array_equal(there[layer][0], other[layer][0])
+        assert np.abs(there[layer][1] - other[layer][1]).max() > 1e-4
+
+
+def noise(seed, seconds):
+    rng = np.random.default_rng(seed)
+    count = int(16000 * seconds)
+    loud = np.interp(np.arange(count), np.linspace(0, count, 12), rng.uniform(0.05, 0.5, 12))
+    return np.round(rng.uniform(-1, 1, count) * loud * 32767) / 32767
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory, write_wav):
+    """Steps of 0.4 s of two stories of 1.3 s and 0.8 s: six, one of them of 0.1 s."""
+    folder = tmp_path_factory.mktemp("stories")
+    uris = [write_wav(folder / f"{seed}.wav", noise(seed, long)) for seed, long in ((1, 1.3), (2, 0.8))]
+    return cut(uris, 0.4, "audio")
+
+
+def spoken(kind, prompt=ASKED):
+    if kind == "audioflamingo3":
+        return f"<s>USER: <sound> {prompt} ASSISTANT:"
+    return (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        f"Audio 1: <|audio_bos|><|AUDIO|><|audio_eos|>\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def sound_by_hand(source, item, text):
+    """The library's model and its inputs for a step of a story."""
+    kind = "audioflamingo3" if "audioflamingo3" in source else "qwen2_audio"
+    name = {"audioflamingo3": "AudioFlamingo3", "qwen2_audio": "Qwen2Audio"}[kind]
+    processor = transformers.AutoProcessor.from_pretrained(source)
+    model = getattr(transformers, f"{name}ForConditionalGeneration").from_pretrained(source).eval()
+    with wave.open(item["uri"]) as file:
+        every = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+    step = every[round(16000 * item["start_s"]) : round(16000 * item["stop_s"])]
+    begun = text.startswith("<s>")
+    return model, processor(
+        audio=[step], text=[text], sampling_rate=16000, return_tensors="pt", add_special_tokens=not begun
+    )
+
+
+@pytest.mark.parametrize("at", ["last", "generated"])
+@pytest.mark.parametrize("kind", HEARING)
+def test_sound_equals_the_library(sources, stories, kind, at):
+    network = opened(sources(kind), batch=1, at=at, new_tokens=3)
+    compare(network, stories, lambda item: sound_by_hand(sources(kind), item, spoken(kind)), at)
+    assert network.provenance["shown"] == spoken(kind)
+    assert network.provenance["sampling_rate_hz"] == 16000
+    prefix = "model.language_model"
+    names = [f"{prefix}.embed_tokens", *(f"{prefix}.layers.{index}" for index in range(3))]
+    assert layer_names(network.settings) == list(network.layers) == names
+    assert network.units == (16,) * 4
+
+
+@pytest.mark.parametrize("kind", HEARING)
+def test_padding_of_sound_does_not_enter(sources, stories, kind):
+    network = opened(sources(kind))
+    inputs = network.processor.hear(noise(4, 0.5).astype(np.float32))
+    changed = {**inputs, "input_features": inputs["input_features"].clone()}
+    changed["input_features"][..., 50 + 3 :] = 5.0  # the convolutions reach two frames beyond
+    within = {**inputs, "input_features": inputs["input_features"].clone()}
+    within["input_features"][..., 40:50] = 5.0
+    found = [[np.empty((1, 16), np.float32) for _ in range(4)] for _ in range(3)]
+    for one, answer in zip((inputs, changed, within), found, strict=True):
+        network._run_group(one, [0], answer)
+    for plain, padded, other in list(zip(*found, strict=True))[1:]:
+        np.testing.assert_array_equal(plain, padded)
+        assert np.abs(plain - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", HEARING)
+def test_sound_after_a_step_changes_nothing_in_it(sources, write_wav, tmp_path, kind):
+    one, two = noise(5, 1.0), noise(6, 1.0)
+    two[:8820] = one[:8820]
+    # At another rate than the network's: nothing comes in by resampling either.
+    uris = [write_wav(tmp_path / f"{n}.wav", w, 22050) for n, w in enumerate((one, two))]
+    network = opened(sources(kind), batch=1)
+    found = [run(network, cut([uri], 0.4, "audio")) for uri in uris]
+    for first, second in list(zip(*found, strict=True))[1:]:
+        np.testing.assert_array_equal(first[0], second[0])
+        assert np.abs(first[1] - second[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("at", ["last", "generated"])
+@pytest.mark.parametrize("kind", [*MAKERS, *HEARING])
+def test_batches_of_films_and_sounds_equal_one_by_one(sources, films, stories, kind, at):
+    items = stories if kind in HEARING else films
+    items = items.sample(frac=1, random_state=1)
+    one, many = (opened(sources(kind), batch=batch, at=at, new_tokens=3, frames=2) for batch in (1, 4))
+    for alone, together in zip(run(one, items), run(many, items), strict=True):
+        np.testing.assert_allclose(alone, together, atol=3e-6)
+    assert np.ptp(run(one, items)[2], axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["gemma3", *HEARING])
+def test_prompts_on_films_and_sounds(sources, films, stories, kind):
+    items = stories if kind in HEARING else films
+    networks = [opened(sources(kind), prompt=prompt) for prompt in (ASKED, "Describe the image.")]
+    seen = [{window.digest for window in network.windows(items)} for network in networks]
+    assert not seen[0] & seen[1]
+    assert len(seen[0]) == len(items)
+    one, other = (run(network, items) for network in networks)
+    assert not np.allclose(one[2], other[2], atol=1e-3)
+
+
+def test_long_sounds_in_parts(sources, write_wav, tmp_path):
+    items = cut([write_wav(tmp_path / "long.wav", noise(7, 1.5))], None, "audio")
+    kind = "audioflamingo3"
+    compare(opened(sources(kind)), items, lambda i: sound_by_hand(sources(kind), i, spoken(kind)), "last")
+
+
+def test_the_rest_of_a_sound_is_heard_with_what_is_before_it(sources, write_wav, tmp_path):
+    items = cut([write_wav(tmp_path / "rest.wav", noise(8, 0.41))], 0.4, "audio")
+    network = opened(sources("qwen2_audio"))
+    network.check_items(items)
+    window = network.windows(items)[1]
+    assert (window.start_s, window.stop_s) == (pytest.approx(0.33), 0.41)
+    assert np.isfinite(run(network, items)[1]).all()
+
+
+def test_a_network_that_hears_hears_a_film(sources, write_film, tmp_path):
+    sound = noise(9, 0.8)
+    film = cut([write_film(tmp_path / "film.mkv", drawn(1, 8), sound=sound)], 0.4, "video")
+    network = opened(sources("qwen2_audio"))
+    windows = network.windows(film)
+    network.check_items(film)
+    inputs = network.processor.hear((np.round(sound[:6400] * 32767) / 32768).astype(np.float32))
+    found = [np.empty((1, 16), np.float32) for _ in range(4)]
+    network._run_group(inputs, [0], found)
+    for film_heard, truth in zip(network.run(windows[:1]), found, strict=True):
+        np.testing.assert_array_equal(film_heard, truth)
+
+
+def test_what_a_network_does_not_read_is_refused_in_one_line(
+    sources, pictures, films, stories, write_wav, tmp_path
+):
+    def refused(match, kind, items):
+        with pytest.raises(DataError, match=match) as caught:
+            opened(sources(kind)).check_items(items)
+        assert "\n" not in str(caught.value)
+
+    refused(
+        "modality 'audio' cannot be shown.*reads images or film with.*'image' or 'video'", "llava", stories
+    )
+    refused("modality 'image' cannot be shown.*reads sound with a prompt; expected", "qwen2_audio", pictures)
+    refused("no audio", "qwen2_audio", films)
+    refused("expected one", "llava", pd.concat([pictures, films]))
+    long = cut([write_wav(tmp_path / "long.wav", noise(1, 1.2))], None, "audio")
+    refused("a step of 1.2 s, but the network takes 1 s of sound at most", "qwen2_audio", long)
+    short = cut([write_wav(tmp_path / "short.wav", noise(1, 0.02))], None, "audio")
+    refused("ends after 20 ms of sound, but the network needs 80 ms", "audioflamingo3", short)
+
+
+def test_processors_of_sound_that_are_not_known_are_refused(tmp_path):
+    """Where nothing tells a network what is padded, padding would enter."""
+    words, (extractor, _, _) = tokenizer("<|pad|>"), heard()
+    transformers.GlmAsrProcessor(extractor, words).save_pretrained(tmp_path)
+    transformers.GlmAsrConfig().save_pretrained(tmp_path)
+    with pytest.raises(NetworkError, match="GlmAsrProcessor prepares sound in a way that is not read"):
+        layer_names(Multimodal(source=str(tmp_path)))
+
+
+def test_masks_of_sound_are_not_prolonged():
+    inputs = {name: torch.ones(1, 5, dtype=int) for name in ("input_ids", "feature_attention_mask")}
+    longer = prolonged(inputs, torch.ones(1, 2, dtype=int))
+    assert [values.shape[1] for values in longer.values()] == [7, 5]
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, *HEARING])
+def test_marks_of_what_is_shown_cannot_be_said(sources, pictures, stories, kind):
+    items = stories if kind in HEARING else pictures
+    network = opened(sources(kind), at="generated", new_tokens=3)
+    (mark,) = network.processor.marks
+    marks = network.model.config.audio_token_id if kind in HEARING else network.model.config.image_token_id
+    assert mark == marks
+    vocabulary = network.model.get_output_embeddings().out_features
+    network.model.generation_config.suppress_tokens = [n for n in range(vocabulary) if n not in (mark, 40)]
+    inputs = prepared(network.windows(items)[0], network.processor)
+    with torch.inference_mode():
+        longer, _ = network._readout(inputs)
+    assert longer["input_ids"][0, -3:].tolist() == [40] * 3
+    assert np.isfinite(run(network, items)[3]).all()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_conversations_of_one_image_are_refused_for_film(sources, films, tmp_path, kind):
+    shutil.copytree(sources(kind), tmp_path / "one")
+    mark = {"gemma3": "<boi>"}.get(kind, "<image>")
+    template = f"{{{{ '{mark}' }}}}{{{{ messages[0]['content'][-1]['text'] }}}}"
+    (tmp_path / "one" / "chat_template.jinja").write_text(template)
+    with pytest.raises(NetworkError, match=r"does not take 4 images in one.*set frames: 1") as caught:
+        opened(str(tmp_path / "one")).check_items(films)
+    assert "\n" not in str(caught.value)
+    network = opened(str(tmp_path / "one"), frames=1)
+    assert np.isfinite(run(network, films)[3]).all()
+
+
+@pytest.mark.parametrize("kind", ["llava", *HEARING])
+def test_store_of_steps(sources, films, stories, tmp_path, kind):
+    items = stories if kind in HEARING else films
+    settings = Multimodal(source=sources(kind), device="cpu", prompt=ASKED, frames=2)
+    activations.extract(settings, "net", items, tmp_path / "net.zarr")
+    store = open_activations(tmp_path / "net.zarr")
+    shown = spoken(kind) if kind in HEARING else film_text(kind, 2)
+    assert (store.attributes["shown"], store.attributes["prompt"]) == (shown, ASKED)
+    found = run(open_network(settings), items)
+    np.testing.assert_allclose(store.read(2), found[2], atol=3e-6)
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("qwen2_audio", "<|AUDIO|>"), ("audioflamingo3", "<sound>")])
+def test_marks_of_sound_in_a_prompt_are_refused(sources, kind, mark):
+    with pytest.raises(NetworkError, match="cannot read it") as caught:
+        layer_names(Multimodal(source=sources(kind), prompt=f"hear {mark}"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("at", ["last", "generated"])
+@pytest.mark.parametrize("kind", HEARING)
+def test_the_briefest_sounds(sources, write_wav, tmp_path, kind, at):
+    items = cut([write_wav(tmp_path / "brief.wav", noise(10, 0.48))], 0.08, "audio")
+    one, many = (opened(sources(kind), batch=batch, at=at, new_tokens=3) for batch in (1, 6))
+    compare(one, items, lambda item: sound_by_hand(sources(kind), item, spoken(kind)), at)
+    for alone, together in zip(run(one, items), run(many, items), strict=True):
+        np.testing.assert_allclose(alone, together, atol=3e-6)
+    assert np.ptp(run(one, items)[2], axis=0).max() > 1e-3

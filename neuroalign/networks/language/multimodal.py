@@ -1,16 +1,18 @@
-"""Networks of Hugging Face that read an image and a prompt and answer in words: LLaVA, Idefics, Gemma.
+"""Networks of Hugging Face that read images, film or sound with a prompt and answer in words.
 
-An image is shown with the prompt as the processor's chat template puts them; without a template the image
-comes first. Layers are those of the language model, index 0 its embedding with the image put in: the
-library's own hidden states at the last token of the prompt, or their mean over the tokens that the network
-then says. The layers of the image tower are not offered: read it by itself with `family: vision`.
+LLaVA, Idefics3 and Gemma 3 see, Qwen2-Audio and Audio Flamingo 3 hear. What is shown stands before the prompt
+as the processor's chat template puts them; without a template it comes first. A film is as many images of
+one conversation. Layers are those of the language model, index 0 its embedding with images or sound put
+in: the library's own hidden states at the last token of the prompt, or their mean over the tokens that the
+network then says. The layers of the tower that sees or hears are not offered: read it by itself with
+`family: vision` or `audio`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,17 +22,16 @@ import transformers
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.base import Layer
-from neuroalign.networks.items import check_shown
 from neuroalign.networks.language.conversation import Inputs, Processor, alike, joined, prolonged
+from neuroalign.networks.language.shown import Shown, check_read, prepared, windows_of
 from neuroalign.networks.language.text_model import probe_language, units_of
 from neuroalign.networks.pretrained import Saved, prefix_of
 from neuroalign.networks.sources import locate
 from neuroalign.networks.tapping.layers import measure, name_layers
 from neuroalign.networks.tapping.sublayers import offer_of
 from neuroalign.networks.tapping.taps import Tap, read
-from neuroalign.networks.vision.image_windows import ImageWindow
+from neuroalign.networks.vision.films import in_order
 from neuroalign.settings.networks import Multimodal
-from neuroalign.stimuli.media import check_image, read_image
 
 
 def layer_names(settings: Multimodal) -> list[str]:
@@ -39,7 +40,7 @@ def layer_names(settings: Multimodal) -> list[str]:
     Raises
     ------
     NetworkError
-        The network or its processor cannot be found, or it is not shown images and text.
+        The network or its processor cannot be found, or it does not read images or sound with text.
     """
     return [layer.name for layer in layer_table(settings)]
 
@@ -90,14 +91,20 @@ def open_network(settings: Multimodal, seed: int = 0) -> MultimodalNetwork:
 
 
 def _saved(settings: Multimodal, weights: bool) -> Saved:
-    return Saved(
+    saved = Saved(
         locate(settings.source, settings.revision, weights),
         settings.source,
-        "a network that is shown an image and text",
+        "a network that reads images, film or sound with text",
         ("input_ids", "pixel_values"),
         lambda model: model,
-        transformers.AutoModelForImageTextToText,
+        transformers.AutoModelForMultimodalLM,
     )
+    # Some networks that hear stand with those that translate.
+    kind = type(saved.configuration)
+    known = kind in transformers.MODEL_FOR_MULTIMODAL_LM_MAPPING
+    if not known and kind in transformers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        return replace(saved, auto=transformers.AutoModelForSeq2SeqLM)
+    return saved
 
 
 def _language(model: Any, settings: Multimodal) -> Any:
@@ -106,7 +113,7 @@ def _language(model: Any, settings: Multimodal) -> Any:
     if language is None or language is model:
         raise NetworkError(
             f"source '{settings.source}': {type(model).__name__} has no language model whose layers could be "
-            "read by themselves; choose a network that reads image and text as one sequence"
+            "read by themselves; choose a network that reads what it is shown and text as one sequence"
         )
     return language
 
@@ -123,7 +130,7 @@ def _choose(model: Any, settings: Multimodal) -> tuple[tuple[Tap, ...], tuple[in
 
 
 class MultimodalNetwork:
-    """A network in memory that is shown images with a prompt; see `base.OpenNetwork` for what it offers.
+    """A network in memory that reads what is shown with a prompt; see `base.OpenNetwork` for what it offers.
 
     Parameters
     ----------
@@ -154,38 +161,46 @@ class MultimodalNetwork:
             "taps": list(settings.taps),
             "last_layer": "after the final norm" if final_norm else "as the last block gives it",
             "prompt": settings.prompt,
-            "shown": processor.text,
+            "shown": processor.text("image" if processor.sees else "audio", 1),
             "at": settings.at,
             **({"new_tokens": settings.new_tokens} if settings.at == "generated" else {}),
             "processor": processor.described,
             "dtype": settings.dtype,
             "batch": settings.batch,
         }
-        for package in ("pillow", "tokenizers"):
+        for package in ("pillow", "tokenizers", "av", "scipy"):
             self.provenance["versions"][package] = importlib.metadata.version(package)
 
     def check_items(self, items: pd.DataFrame) -> None:
-        """Raise a DataError if there is no item, or an item is no image that can be read."""
-        check_shown(items, {"image": check_image}, "shown to an image network", "image")
+        """Raise a DataError if there is no item, or one that the network does not read or take.
 
-    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[ImageWindow]:
+        What is said with items of their modality is known from then on, as `provenance["shown"]`. That a
+        network does not take several images, as a film is shown, is a NetworkError.
+        """
+        check_read(items, self.settings, self.processor)
+        modality = items["modality"].iloc[0]
+        if modality == "audio" or not self.processor.sees:
+            self.provenance.update(shown=self.processor.text("audio", 1))
+            self.provenance["sampling_rate_hz"] = self.processor.rate_hz
+        elif modality == "video":
+            frames = self.settings.frames
+            self.processor.check_several(frames)
+            self.provenance.update(shown=self.processor.text("image", frames), frames=frames)
+
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[Shown]:
         """Show each of `rows` (all, when left out) of the items table, with the prompt.
 
-        Images of equal content are equal; under another prompt they are other inputs.
+        Equal content is equal; under another prompt it is another input.
         """
-        shown = items if rows is None else items.iloc[list(rows)]
-        return [
-            ImageWindow(digest=_digest(digest, self.settings.prompt), uri=uri)
-            for digest, uri in zip(shown["digest"], shown["uri"], strict=True)
-        ]
+        return windows_of(items, rows, self.settings, self.processor)
 
     def run(
-        self, windows: Sequence[ImageWindow], advance: Callable[[int], object] | None = None
+        self, windows: Sequence[Shown], advance: Callable[[int], object] | None = None
     ) -> list[np.ndarray]:
         """Activations (n_windows, n_units) of every kept layer, in the order of `windows`.
 
-        Only images that become inputs of one shape share a pass, so that nothing is padded and an image's
-        activations do not depend on those beside it. `advance` is called with the number of images in a
+        Only items that become inputs of one shape share a pass, so that no text is padded and an item's
+        activations do not depend on those beside it. `advance` is called with the number of items in a
         batch when it is done.
 
         Raises
@@ -193,18 +208,19 @@ class MultimodalNetwork:
         NetworkError
             Activations are not finite in the dtype asked for, or the device's memory is too small.
         DataError
-            An image cannot be read.
+            A file cannot be read, or ends before its header says.
         """
         kind, count = np.dtype(self.settings.dtype), len(windows)
         found = [np.empty((count, self.units[index]), kind) for index in self.kept]
+        order = in_order(windows)
         for start in range(0, count, self.settings.batch):
-            stop = min(start + self.settings.batch, count)
-            prepared = [self.processor.prepare(read_image(window.uri)) for window in windows[start:stop]]
-            for group in alike(prepared):
-                inputs = joined([prepared[index] for index in group])
-                self._run_group(inputs, [start + index for index in group], found)
+            rows = order[start : start + self.settings.batch]
+            made = [prepared(windows[row], self.processor) for row in rows]
+            for group in alike(made):
+                inputs = joined([made[index] for index in group])
+                self._run_group(inputs, [rows[index] for index in group], found)
             if advance is not None:
-                advance(stop - start)
+                advance(len(rows))
         return found
 
     def _run_group(self, inputs: Inputs, rows: list[int], found: list[np.ndarray]) -> None:
@@ -220,7 +236,7 @@ class MultimodalNetwork:
                 self._read(inputs, share, rows, found)
         except torch.OutOfMemoryError:
             raise NetworkError(
-                f"{len(rows)} images at once are too many for the memory of {device}; lower batch"
+                f"{len(rows)} items at once are too many for the memory of {device}; lower batch"
             ) from None
 
     def _readout(self, inputs: Inputs) -> tuple[Inputs, torch.Tensor]:
@@ -228,8 +244,14 @@ class MultimodalNetwork:
         ids = inputs["input_ids"]
         if self.settings.at == "last":
             return inputs, torch.ones((len(ids), 1), device=ids.device)
+        silenced = self.model.generation_config.suppress_tokens or []
         said = self.model.generate(
-            **inputs, do_sample=False, num_beams=1, max_new_tokens=self.settings.new_tokens
+            **inputs,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.settings.new_tokens,
+            # The mark of an image stands for one that is shown, so it cannot be said.
+            suppress_tokens=[*silenced, *self.processor.marks],
         )[:, ids.shape[1] :]
         spoken = _until_the_end(said, self.model.generation_config.eos_token_id)
         return prolonged(inputs, said), spoken / spoken.sum(dim=1, keepdim=True)
@@ -264,7 +286,3 @@ def _until_the_end(said: torch.Tensor, end: int | list[int] | None) -> torch.Ten
     ends = torch.tensor([] if end is None else np.atleast_1d(end), device=said.device)
     is_end = torch.isin(said, ends.to(said.dtype)).int()
     return (is_end.cumsum(dim=1) - is_end == 0).float()
-
-
-def _digest(content: str, prompt: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{content}\0{prompt}".encode()).digest()[:8], "little")
