@@ -86,10 +86,16 @@ def read(
         A module runs several times in a pass, or answers no array.
     """
     with _listening(model, taps, receive):
-        states = run()
+        states: list[torch.Tensor | None] = list(run())
+    asked: dict[int, list[int]] = {}
     for place, tap in enumerate(taps):
         if tap.state is not None:
-            receive(place, tap.of(states[tap.state]))
+            asked.setdefault(range(len(states))[tap.state], []).append(place)
+    for number, places in asked.items():
+        state, states[number] = states[number], None  # let go once it is handed on
+        assert state is not None
+        for place in places:
+            receive(place, taps[place].of(state))
 
 
 @contextmanager
