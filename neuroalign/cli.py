@@ -161,7 +161,14 @@ def _parser() -> argparse.ArgumentParser:
         "--to-be-simulated", action="store_true", help="do not look at data that were simulated before"
     )
     add("fetch", _fetch, "download every network of a config, for machines without internet", with_config)
-    add("layers", _layers, "list the layers of the networks in a config, their units and depths", with_config)
+    about = "list the layers of a network, or of those in a config, their units and depths"
+    listing = add("layers", _layers, about, common)
+    listing.add_argument(
+        "config", metavar="CONFIG|MODEL", help="YAML file, or what is said as `source` in one"
+    )
+    listing.add_argument(
+        "--family", default="text", help="of MODEL: text, vision, audio, video or multimodal"
+    )
     plan = add("plan", _plan, "say what memory, time and disk every job will need", with_config)
     plan.add_argument("--quiet", action="store_true", help="only write the plan into the output folder")
     plan.add_argument(
@@ -244,12 +251,23 @@ def _layers(given: argparse.Namespace) -> None:
     from neuroalign.preflight import layers
 
     rows = [("network", "layer", "units", "tokens", "depth", "kept")]
-    for network, found in layers(_study(given.config)).items():
+    of_study = Path(given.config).suffix.lower() in (".yaml", ".yml")
+    study = _study(given.config) if of_study else _alone(given.config, given.family)
+    for network, found in layers(study).items():
         for layer in found:
             units = "" if layer.units is None else str(layer.units)
             kept = "yes" if layer.kept else ""
             rows.append((network, layer.name, units, layer.tokens, f"{layer.depth:.3f}", kept))
     print(aligned(rows))
+
+
+def _alone(model: str, family: str) -> Study:
+    """A study of nothing but one network."""
+    from neuroalign.configfile import parse
+
+    network = {"source": model, "family": family}
+    nothing = {"dataset": {"path": ".", "task": "none"}, "responses": {"kind": "parcels"}}
+    return parse({"networks": {"model": network}, **nothing}, name=model)
 
 
 def _schema(given: argparse.Namespace) -> None:

@@ -250,3 +250,13 @@ def test_check_knows_the_layers_that_attention_looks_at(
     said = [problem for problem in problems if problem.startswith("cross_attention")]
     assert len(said) == (message is not None)
     assert message is None or said[0].startswith(message)
+
+
+def test_the_layers_of_a_network_are_listed_without_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+    small = "package:neuroalign/recordings/simulated/small_vit"
+    assert cli.main(["layers", small, "--family", "vision"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["network", "layer", "units", "tokens", "depth", "kept"]
+    assert [line.split()[1] for line in lines[1:]] == ["embeddings", *(f"layers.{n}" for n in range(6))]
+    assert cli.main(["layers", small, "--family", "visoin"]) == 2
+    assert "did you mean 'vision'?" in capsys.readouterr().err
