@@ -123,23 +123,32 @@ def evaluate(
     scores = _stack(scored)
     prediction = _chosen_predictions(task, scores["chosen_layer"].values, partial)
     shutil.rmtree(partial, ignore_errors=True)
+    depth = np.zeros(1) if activations is None else activations.depth
+    labelled = _labelled(task, scores, layers, depth, responses)
+    labelled.attrs["warnings"] = warnings
+    return labelled, labelled_predictions(prediction, design, folds, responses, len(layers))
+
+
+def _labelled(
+    task: Task, scores: xr.Dataset, layers: Sequence[str], depth: np.ndarray, responses: xr.Dataset
+) -> xr.Dataset:
+    """Scores of all layers among all targets, with what names their axes and what they were fitted with."""
     coordinates: dict[str, Any] = {
         "layer": np.array(layers, object),
-        "depth": ("layer", np.zeros(1) if activations is None else activations.depth),
-        "fold": np.array([fold.label for fold in folds], object),
-        **encoder.coordinates,
+        "depth": ("layer", depth),
+        "fold": np.array([fold.label for fold in task.folds], object),
+        **task.encoder.coordinates,
     }
     attributes = {
-        **encoder.attributes,
-        "n_samples": len(observed),
-        "nuisance": list(design.nuisance_names),
-        "warnings": warnings,
+        **task.encoder.attributes,
+        "n_samples": len(task.observed),
+        "nuisance": list(task.design.nuisance_names),
     }
     over_time = scores[[name for name in COURSES if name in scores]]
     labelled = labelled_scores(scores.drop_vars(over_time.data_vars), responses, coordinates, attributes)
-    if courses is not None:
-        labelled = labelled.assign(over_time.data_vars).assign_coords(moment=courses.latencies)
-    return labelled, labelled_predictions(prediction, design, folds, responses, len(layers))
+    if task.courses is None:
+        return labelled
+    return labelled.assign(over_time.data_vars).assign_coords(moment=task.courses.latencies)
 
 
 def _kept(task: Task, number: int, partial: Path) -> xr.Dataset | None:
