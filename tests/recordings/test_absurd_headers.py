@@ -18,7 +18,10 @@ def test_a_header_that_claims_terabytes_is_refused(tree, tmp_path):
     content[40:56] = struct.pack("<8h", 4, 32000, 32000, 250, 10, 1, 1, 1)  # dim, of the NIfTI-1 header
     path.write_bytes(gzip.compress(bytes(content)))
     study = tree.study("volume", output=str(tmp_path / "out"))
-    assert any("cut off: its header promises 10240000000352 bytes" in line for line in problems(study))
+    assert any(
+        "its header promises 10240000000352 bytes, but a file of its size holds no more" in line
+        for line in problems(study)
+    )
     stages.index(study)
-    with pytest.raises(DataError, match="its grid is not that of"):
+    with pytest.raises(DataError, match="promises 10240000000352 bytes"):
         stages.responses(study, "01")
