@@ -86,6 +86,7 @@ sys.exit(main())
 
 def test_a_file_that_may_not_grow_is_one_line_and_earlier_results_stay(tree, tmp_path):
     rng = np.random.default_rng(0)
+    tree.events("01")
     tree.parcels("01", "1", pd.DataFrame(rng.standard_normal((40, 3)), columns=list("abc")))
     wide = pd.DataFrame(rng.standard_normal((40, 3000)))
     config = tmp_path / "study.yaml"
