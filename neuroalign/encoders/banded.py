@@ -16,12 +16,11 @@ from neuroalign.encoders.banding.trials import Contest
 from neuroalign.encoders.banding.winners import fit_chosen
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
-from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
 from neuroalign.encoders.solvers.features import centre, check_features
 from neuroalign.encoders.solvers.fitting import Metric, check_block, check_grid, check_metric
 from neuroalign.encoders.solvers.problems import problem_of
 from neuroalign.encoders.solvers.rows import FoldRows, check_folds
-from neuroalign.encoders.solvers.scoring import Dtype
 from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
 from neuroalign.metrics import product_measure

@@ -13,7 +13,7 @@ from neuroalign.encoders.lagging.moments import LaggedFeatures
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
 from neuroalign.encoders.scores import scored
-from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
 from neuroalign.encoders.solvers.features import centre, check_features, check_finite
 from neuroalign.encoders.solvers.fitting import (
     Decomposed,
@@ -26,7 +26,6 @@ from neuroalign.encoders.solvers.fitting import (
     decompose_all,
     fit_targets,
 )
-from neuroalign.encoders.solvers.scoring import Dtype
 from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError, choices
 

@@ -12,7 +12,8 @@ import numpy as np
 from neuroalign.atomic import replacing
 from neuroalign.encoders import store as storage
 from neuroalign.encoders.linear import LinearEncoder
-from neuroalign.encoders.solvers.compute import Compute, host
+from neuroalign.encoders.solvers import freed
+from neuroalign.encoders.solvers.compute import Compute, Dtype, host
 from neuroalign.encoders.solvers.features import centre, check_features
 from neuroalign.encoders.solvers.fitting import (
     Decomposed,
@@ -27,7 +28,6 @@ from neuroalign.encoders.solvers.fitting import (
 )
 from neuroalign.encoders.solvers.problems import problem_of
 from neuroalign.encoders.solvers.rows import FoldRows
-from neuroalign.encoders.solvers.scoring import Dtype
 from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
 
@@ -215,18 +215,37 @@ class _Plan:
         """What is fitted of every layer, in order; mapped to files of `folder` if there is one."""
         with self.compute.limited():
             for layers in self._batches():
-                found, parts = zip(*(self._decomposed(layer, folder) for layer in layers), strict=True)
-                fit_targets(parts, self.targets, self.alphas, self.metric, self.groups, self.width)
-                yield from found
+                parts = [self._decomposed(layer, folder) for layer in layers]
+                fit_targets(
+                    [part for _, part in parts],
+                    self.targets,
+                    self.alphas,
+                    self.metric,
+                    self.groups,
+                    self.width,
+                )
+                solved = [(found, part.solver) for found, part in parts]
+                del parts  # the folds' decompositions are as large as what comes
+                freed.hand_back()
+                for found, solver in solved:
+                    chosen = found["best_alphas_"]
+                    least = float(np.min(chosen[np.isfinite(chosen)], initial=self.alphas[-1]))
+                    basis = host(solver.basis(least))
+                    if folder is None:
+                        found["_basis"] = basis
+                    else:
+                        found["_basis"][:] = basis
+                    yield found
 
     def _batches(self) -> Iterator[list[Any]]:
-        """Layers in groups whose decompositions may be held side by side."""
+        """Layers in groups whose decompositions may be held side by side; one by one where Y is in memory."""
+        most = 0 if self.targets.resident else HELD_BYTES
         batch: list[Any] = []
         held = 0
         for layer in self.layers:
             rank = min(layer.shape[1], len(layer))
             size = (len(self.folds) + 1) * 3 * rank**2 * np.dtype(self.dtype).itemsize
-            if batch and held + size > HELD_BYTES:
+            if batch and held + size > most:
                 yield batch
                 batch, held = [], 0
             batch, held = [*batch, layer], held + size
@@ -236,19 +255,17 @@ class _Plan:
         features, mean = centre(layer, self.compute, self.dtype)
         problem = problem_of(features, self.folds, self.compute, self.dtype, scale=self.scale)
         scorers, solver = decompose_all(problem, self.alphas)
-        basis, count = host(solver.basis(self.alphas[0])), self.targets.count
+        count = self.targets.count
         shapes = {
             "x_mean_": ((len(mean),), "float64"),
             **dict.fromkeys(("y_mean_", "best_alphas_", "cv_scores_", "cv_r_"), ((count,), "float64")),
-            "_basis": (basis.shape, str(basis.dtype)),
-            "_weights": ((count, basis.shape[1]), self.dtype),
+            "_weights": ((count, solver.rank), self.dtype),
         }
-        known = {"x_mean_": mean, "_basis": basis}
         if folder is None:
-            found = {name: np.empty(*each) for name, each in shapes.items() if name not in known} | known
+            found = {name: np.empty(*each) for name, each in shapes.items()}
         else:
+            shapes["_basis"] = ((len(mean), solver.rank), solver.precision(self.alphas[0]))
             found = storage.create(folder, shapes)
-            for name, array in known.items():
-                found[name][:] = array
+        found["x_mean_"][:] = mean
         kept = (found[name] for name in ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_"))
         return found, Decomposed(problem, scorers, solver, Fitted(*kept))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -12,7 +11,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from neuroalign.encoders import LaggedRidgeEncoder, RidgeEncoder
+from neuroalign.encoders import RidgeEncoder
 from neuroalign.encoders.solvers.rows import FoldRows, check_folds, cover
 from neuroalign.errors import DataError
 
@@ -156,25 +155,3 @@ def test_a_repeated_training_sample_weighs_twice(rng):
     plain = RidgeEncoder([2.0], once).fit(X, Y)
     doubled = RidgeEncoder([4.0], twice).fit(X, Y)
     np.testing.assert_allclose(doubled.cv_scores_, plain.cv_scores_, atol=1e-12)
-
-
-@pytest.mark.parametrize("n_features", [5, 40])
-@pytest.mark.parametrize("alpha_per", ["target", "all"])
-def test_one_alpha_needs_no_folds(rng, n_features, alpha_per):
-    X, Y = rng.standard_normal((30, n_features)), rng.standard_normal((30, 3))
-    Y[4, 1] = np.nan
-    encoder = RidgeEncoder([2.0], folds=None, alpha_per=alpha_per).fit(X, Y)
-    peer = Ridge(alpha=2.0).fit(X, Y[:, [0, 2]])
-    np.testing.assert_allclose(encoder.coef_[:, [0, 2]], peer.coef_.T, atol=1e-12)
-    np.testing.assert_array_equal(encoder.best_alphas_, [2.0, np.nan, 2.0])
-    assert np.isnan(encoder.coef_[:, 1]).all()
-    assert np.isnan(encoder.cv_scores_).all()
-    assert np.isnan(encoder.cv_r_).all()
-
-
-@pytest.mark.parametrize("n_samples", [12, 60])
-def test_one_alpha_needs_no_folds_with_lags(rng, n_samples):
-    X, Y = rng.standard_normal((n_samples, 4)), rng.standard_normal((n_samples, 2))
-    alone = LaggedRidgeEncoder(range(5), [2.0], folds=None).fit(X, Y)
-    chosen = LaggedRidgeEncoder(range(5), [2.0]).fit(X, Y)
-    np.testing.assert_allclose(alone.coef_, chosen.coef_, atol=1e-12)

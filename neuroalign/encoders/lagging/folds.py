@@ -9,14 +9,13 @@ from functools import partial
 import numpy as np
 
 from neuroalign.encoders.lagging.moments import FirstRow, LaggedFeatures
-from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.compute import Array, Dtype, host
 from neuroalign.encoders.solvers.dual import DualProblem
 from neuroalign.encoders.solvers.features import centre
 from neuroalign.encoders.solvers.moments import Moments, TargetMoments, sums_and_squares
 from neuroalign.encoders.solvers.primal import BlockMoments, PrimalProblem
 from neuroalign.encoders.solvers.problems import Problem
 from neuroalign.encoders.solvers.rows import FoldRows, Pairs, contiguous
-from neuroalign.encoders.solvers.scoring import Dtype
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import array_api_compat.numpy
 import numpy as np
@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 Array = Any
 """A numpy array, or a torch tensor; the functions of `xp` take both."""
+
+Dtype = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)

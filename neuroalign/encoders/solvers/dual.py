@@ -9,17 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.solvers.compute import Array, Compute, times
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, times
 from neuroalign.encoders.solvers.moments import CHUNK, products, sums_and_squares
 from neuroalign.encoders.solvers.rows import FoldRows
 from neuroalign.encoders.solvers.scoring import (
-    Dtype,
     GridScorer,
     forms_predictions,
     without_flat,
     without_still,
 )
-from neuroalign.encoders.solvers.spectrum import decompose, delicate, inverse_deviation
+from neuroalign.encoders.solvers.spectrum import decompose, inverse_deviation, precision, whiten
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ class DualProblem:
         total = self._kernel(self._factors(rows.train, weights))
         return DualScorer(total, rows, self.compute, alphas, self.dtype)
 
-    def solver(self, weights: np.ndarray | None = None) -> DualSolver:
-        """Decompose all samples."""
+    def solver(self, weights: np.ndarray | None = None, only: float | None = None) -> DualSolver:
+        """Decompose all samples; more cheaply if `only` one penalty will be asked for."""
         factors = self._factors(np.arange(len(self._features)), weights)
-        return DualSolver(self._kernel(factors), self._features, factors, self.dtype)
+        return DualSolver(self._kernel(factors), self._features, factors, self.dtype, only)
 
     def _columns(self, band: np.ndarray) -> Array:
         if len(band) == self._features.shape[1]:
@@ -150,23 +149,33 @@ class DualScorer:
 class DualSolver:
     """All samples, through their kernel."""
 
-    def __init__(self, total: Array, features: Array, factors: Array, dtype: Dtype) -> None:
+    def __init__(
+        self, total: Array, features: Array, factors: Array, dtype: Dtype, only: float | None
+    ) -> None:
         xp = array_namespace(total)
         kind = getattr(xp, dtype)
         centre = xp.mean(total, axis=0)
-        values, vectors = _decompose_centred(total - centre - centre[:, None] + xp.mean(centre))
+        centred = total - centre - centre[:, None] + xp.mean(centre)
+        white = None if only is None else whiten(centred, only)
+        self._whitened = white is not None
+        values, vectors = _decompose_centred(centred) if white is None else white
         self._values, self._vectors = values, xp.astype(vectors, kind)
         self._features, self._factors, self._fine = features, factors, vectors
+        self.rank, self._dtype = vectors.shape[1], dtype
 
     def solve(self, block: BlockRows, alphas: Array) -> Array:
         """Weights (rank, n_targets) for one penalty per target."""
         xp = array_namespace(self._values)
         z = self._vectors.T @ block.responses
-        return z / xp.astype(self._values[:, None] + alphas, z.dtype)
+        return z if self._whitened else z / xp.astype(self._values[:, None] + alphas, z.dtype)
 
     def dual(self, solved: Array) -> Array:
         """Dual weights (n_samples, n_targets), in float64, of what `solve` returns."""
         return self._fine @ array_namespace(solved).astype(solved, self._fine.dtype)
+
+    def precision(self, least: float) -> Dtype:
+        """In which `basis` is formed for penalties as small as `least`."""
+        return precision(self._values, least, self._dtype)
 
     def basis(self, least: float = math.inf) -> Array:
         """The matrix (n_features, rank) that turns what `solve` returns into weights of features.
@@ -174,7 +183,7 @@ class DualSolver:
         In float64 where penalties as small as `least` need it.
         """
         xp = array_namespace(self._values)
-        vectors = self._fine if delicate(self._values, least) else self._vectors
+        vectors = self._fine if self.precision(least) == "float64" else self._vectors
         basis = products(self._features, vectors)
         basis *= xp.astype(self._factors, vectors.dtype)[:, None]
         return basis

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroalign.encoders.solvers.compute import Array, Compute, host
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
 from neuroalign.encoders.solvers.moments import in_float64
-from neuroalign.encoders.solvers.scoring import Dtype
 from neuroalign.encoders.solvers.targets import number_type
 from neuroalign.errors import DataError
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuroalign.encoders.solvers import freed
 from neuroalign.encoders.solvers.compute import Array, host
 from neuroalign.encoders.solvers.problems import Problem, Scorer, Solver
 from neuroalign.encoders.solvers.rows import Pairs, check_folds
@@ -54,7 +55,10 @@ def decompose_all(problem: Problem, alphas: np.ndarray) -> tuple[list[Scorer], S
     grid = problem.compute.put(alphas, "float64")
     tasks: list[Callable[[], Any]] = [partial(problem.scorer, fold, grid) for fold in range(problem.n_folds)]
     at_once = max(1, WORK_BYTES // (8 * WORK_MATRICES * problem.order**2))
-    *scorers, solver = problem.compute.map(lambda task: task(), [*tasks, problem.solver], at_once)
+    only = float(alphas[0]) if len(alphas) == 1 else None
+    tasks.append(partial(problem.solver, only=only))
+    *scorers, solver = problem.compute.map(lambda task: task(), tasks, at_once)
+    freed.hand_back()
     return scorers, solver
 
 

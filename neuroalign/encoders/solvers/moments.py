@@ -37,11 +37,14 @@ class Moments:
     @classmethod
     def of(cls, features: Array) -> Moments:
         """Moments of the rows of `features`, summed in float64 whatever their dtype."""
-        parts = (cls(len(rows), rows.sum(0), rows.T @ rows) for rows in in_float64(features))
-        total = next(parts)
-        for part in parts:
-            total = total + part
-        return total
+        sums, gram = 0.0, None
+        for rows in in_float64(features):
+            sums, product = sums + rows.sum(0), rows.T @ rows
+            if gram is None:
+                gram = product
+            else:
+                gram += product
+        return cls(len(features), sums, gram)
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.sums + other.sums, self.gram + other.gram)
@@ -51,9 +54,9 @@ class Moments:
 
     def about(self, mean: Array) -> Array:
         """The Gram matrix of features from which `mean` (n_features,) was subtracted."""
-        half = mean[:, None] * (self.sums - self.count / 2 * mean)
-        centred = self.gram - half
-        centred -= half.T
+        half = self.sums - self.count / 2 * mean
+        centred = self.gram - mean[:, None] * half
+        centred -= half[:, None] * mean
         return centred
 
 

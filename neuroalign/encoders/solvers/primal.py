@@ -12,17 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.solvers.compute import Array, Compute, times
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, times
 from neuroalign.encoders.solvers.moments import Moments, TargetMoments
 from neuroalign.encoders.solvers.rows import FoldRows, cover
 from neuroalign.encoders.solvers.scoring import (
-    Dtype,
     GridScorer,
     forms_predictions,
     without_flat,
     without_still,
 )
-from neuroalign.encoders.solvers.spectrum import decompose, delicate, inverse_deviation
+from neuroalign.encoders.solvers.spectrum import decompose, delicate, inverse_deviation, precision, whiten
 
 
 class Source(Protocol):
@@ -180,9 +179,9 @@ class PrimalProblem:
         eigen = eigenbasis(self._source.train(fold), partial(self._factors, weights=weights))
         return PrimalScorer(self, self._source, fold, eigen, alphas)
 
-    def solver(self, weights: np.ndarray | None = None) -> PrimalSolver:
-        """Decompose all samples."""
-        eigen = eigenbasis(self._source.whole(), partial(self._factors, weights=weights))
+    def solver(self, weights: np.ndarray | None = None, only: float | None = None) -> PrimalSolver:
+        """Decompose all samples; more cheaply if `only` one penalty will be asked for."""
+        eigen = eigenbasis(self._source.whole(), partial(self._factors, weights=weights), only)
         return PrimalSolver(eigen, self._source, self.dtype)
 
     def _factors(self, train: Moments, weights: np.ndarray | None) -> Array | None:
@@ -204,7 +203,7 @@ class PrimalProblem:
 
 @dataclass(frozen=True)
 class Eigenbasis:
-    """Of a centred, scaled Gram matrix.
+    """Of a centred, scaled Gram matrix: eigenvectors, or vectors whitened for one penalty.
 
     Attributes
     ----------
@@ -212,28 +211,37 @@ class Eigenbasis:
         Number of samples.
     mean : array (n_features,)
     values : array (rank,)
+        Eigenvalues, ascending; of whitened vectors the least and the greatest.
     vectors : array (n_features, rank)
         Carrying the scaling already.
+    whitened : bool
     """
 
     count: int
     mean: Array
     values: Array
     vectors: Array
+    whitened: bool = False
 
 
-def eigenbasis(moments: Moments, factors_of: Callable[[Moments], Array | None]) -> Eigenbasis:
-    """Decompose what is known of some samples, with features multiplied by factors."""
+def eigenbasis(
+    moments: Moments, factors_of: Callable[[Moments], Array | None], only: float | None = None
+) -> Eigenbasis:
+    """Decompose what is known of some samples, with features multiplied by factors.
+
+    Vectors are whitened where `only` one penalty is asked for.
+    """
     count, mean, factors = moments.count, moments.sums / moments.count, factors_of(moments)
     gram = moments.about(mean)
     del moments  # as large as what comes
     if factors is not None:
         gram *= factors
         gram *= factors[:, None]
-    values, vectors = decompose(gram)
+    white = None if only is None else whiten(gram, only)
+    values, vectors = decompose(gram) if white is None else white
     if factors is not None:
         vectors = factors[:, None] * vectors
-    return Eigenbasis(count, mean, values, vectors)
+    return Eigenbasis(count, mean, values, vectors, white is not None)
 
 
 def projected(moments: TargetMoments, project: Array, mean: Array) -> Array:
@@ -294,6 +302,7 @@ class PrimalSolver:
         xp = array_namespace(eigen.values)
         kind = getattr(xp, dtype)
         self._eigen, self._source, self._vectors = eigen, source, xp.astype(eigen.vectors, kind)
+        self.rank, self._dtype = eigen.vectors.shape[1], dtype
         self._mean = eigen.mean @ eigen.vectors
 
     def solve(self, block: BlockMoments, alphas: Array) -> Array:
@@ -307,11 +316,15 @@ class PrimalSolver:
                 fine = xp.astype(xp.take(block.responses, coarse, axis=1), xp.float64)
                 moments = self._source.targets(fine).whole
                 z[:, coarse] = xp.astype(projected(moments, self._eigen.vectors.T, self._mean), kind)
-        return z / xp.astype(self._eigen.values[:, None] + alphas, kind)
+        return z if self._eigen.whitened else z / xp.astype(self._eigen.values[:, None] + alphas, kind)
+
+    def precision(self, least: float) -> Dtype:
+        """In which `basis` is formed for penalties as small as `least`."""
+        return precision(self._eigen.values, least, self._dtype)
 
     def basis(self, least: float = math.inf) -> Array:
         """The matrix (n_features, rank) that turns what `solve` returns into weights of features.
 
         In float64 where penalties as small as `least` need it.
         """
-        return self._eigen.vectors if delicate(self._eigen.values, least) else self._vectors
+        return self._eigen.vectors if self.precision(least) == "float64" else self._vectors

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neuroalign.encoders.solvers.compute import Array, Compute
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype
 from neuroalign.encoders.solvers.dual import DualProblem
 from neuroalign.encoders.solvers.primal import PrimalProblem, RowSource
 from neuroalign.encoders.solvers.rows import FoldRows
-from neuroalign.encoders.solvers.scoring import Dtype
 
 
 class Scorer(Protocol):
@@ -32,6 +31,11 @@ class Scorer(Protocol):
 
 class Solver(Protocol):
     """All samples, ready to be solved for."""
+
+    rank: int
+
+    def precision(self, least: float) -> Dtype:
+        """In which `basis` is formed for penalties as small as `least`."""
 
     def solve(self, block: Any, alphas: Array) -> Array:
         """Weights (rank, n_targets) for one penalty per target."""
@@ -61,8 +65,8 @@ class Problem(Protocol):
     def scorer(self, fold: int, alphas: Array, weights: np.ndarray | None = None) -> Scorer:
         """Decompose the training samples of a fold; `alphas` ascending, `weights` one per band."""
 
-    def solver(self, weights: np.ndarray | None = None) -> Solver:
-        """Decompose all samples."""
+    def solver(self, weights: np.ndarray | None = None, only: float | None = None) -> Solver:
+        """Decompose all samples; more cheaply if `only` one penalty will be asked for."""
 
 
 def problem_of(

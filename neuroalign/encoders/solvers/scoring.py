@@ -14,11 +14,11 @@ term is below rounding error.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 from array_api_compat import array_namespace
 
-from neuroalign.encoders.solvers.compute import Array
+from neuroalign.encoders.solvers.compute import Array, Dtype
 
 NEAR = {"float32": 3e-4, "float64": 1e-6}
 """Eigenvalues (plus the smallest penalty) are near below this relative difference; errs by its square / 2."""
@@ -29,7 +29,8 @@ FLAT = {"float32": 1e-6, "float64": 1e-13}
 LEFT = {"float32": 1e-10, "float64": 1e-13}
 """The same of what is left of all samples when others are taken away."""
 
-Dtype = Literal["float32", "float64"]
+ROWS_BYTES = 2**19
+"""Of a matrix worked on at once: less than a processor's cache."""
 
 
 class GridScorer:
@@ -68,19 +69,16 @@ class GridScorer:
         self._carry = None if moment is not None else xp.astype(carry, kind)
         if moment is None:
             return
-        gaps = values[None, :] - values[:, None]
-        close = xp.abs(gaps) < NEAR[dtype] * (values[None, :] + alphas[0])
-        close = close | close.T
-        self._near = xp.nonzero(xp.sum(xp.astype(close, xp.int32), axis=0) > 1)[0]
-        gaps = xp.where(close, xp.asarray(xp.inf, dtype=xp.float64, device=gaps.device), gaps)
-        self._cauchy = xp.astype(moment / gaps, kind)
+        levels = values + alphas[0]
+        self._near = _with_neighbours(levels, NEAR[dtype])
+        self._cauchy = _cauchy(moment, levels, NEAR[dtype], kind)
         self._squares = xp.astype(shrink**2 * xp.linalg.diagonal(moment), kind)
         # Any d_ref may be subtracted from d, since z'Cz = 0; the smallest leaves least to cancel.
         top = values[-1:]
         self._shift = xp.astype(2.0 * (top - values) * shrink / (top + alphas[:, None]), kind)
         if len(self._near):
             pairs = xp.take(xp.take(moment, self._near, axis=0), self._near, axis=1)
-            kept = xp.take(xp.take(close, self._near, axis=0), self._near, axis=1)
+            kept = _close(xp.take(levels, self._near), xp.take(levels, self._near), NEAR[dtype])
             kept = kept & ~xp.eye(len(self._near), dtype=xp.bool, device=kept.device)
             self._pairs = xp.astype(xp.where(kept, pairs, 0.0), kind)
             self._near_squares = xp.astype(xp.take(shrink, self._near, axis=1) ** 2, kind)
@@ -124,6 +122,36 @@ class GridScorer:
             near = xp.take(z, self._near, axis=0)
             norm = norm + self._near_squares @ (near * (self._pairs @ near))
         return norm
+
+
+def _close(some: Array, others: Array, near: float) -> Array:
+    """Which eigenvalues plus penalty (n,), (m,) are too near each other to be divided by their gap (n, m)."""
+    xp = array_namespace(some)
+    return xp.abs(others - some[:, None]) < near * xp.maximum(others, some[:, None])
+
+
+def _with_neighbours(levels: Array, near: float) -> Array:
+    """Indices of eigenvalues plus penalty (rank,), ascending, that have others too near them.
+
+    These are in `_close` to a neighbour, or to one that is as near to the neighbour: hence (1 + 2 near).
+    """
+    xp = array_namespace(levels)
+    next_to = xp.astype(levels[1:] - levels[:-1] < near * (1 + 2 * near) * levels[1:], xp.int8)
+    none = xp.zeros((1,), dtype=xp.int8, device=levels.device)
+    return xp.nonzero(xp.concat([next_to, none]) + xp.concat([none, next_to]))[0]
+
+
+def _cauchy(moment: Array, levels: Array, near: float, kind: Any) -> Array:
+    """C (rank, rank) above, zero for near pairs; some rows at a time, which stay in the cache."""
+    xp = array_namespace(moment)
+    out = xp.empty(moment.shape, dtype=kind, device=moment.device)
+    rows = max(1, ROWS_BYTES // (8 * max(1, len(levels))))
+    for start in range(0, len(levels), rows):
+        part = slice(start, start + rows)
+        gaps = levels - levels[part, None]
+        gaps[_close(levels[part], levels, near)] = xp.inf
+        out[part] = moment[part] / gaps
+    return out
 
 
 def forms_predictions(n_alphas: int, n_test: int, rank: int) -> bool:

@@ -6,11 +6,14 @@ import numpy as np
 from array_api_compat import array_namespace
 from scipy.linalg import lapack
 
-from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.compute import Array, Dtype, host
 from neuroalign.errors import DataError
 
 DELICATE = 3e-4
 """Eigenvalue plus penalty, over the largest, below which float32 is too coarse for targets and weights."""
+
+SINGULAR = 1e-10
+"""A penalty below this share of the greatest eigenvalue is left to the eigendecomposition."""
 
 CONSTANT = 1e-13
 """A variance below this share of what it was computed from is rounding error."""
@@ -43,6 +46,40 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
     return values[start:], vectors[:, start:]
 
 
+def whiten(matrix: Array, penalty: float) -> tuple[Array, Array] | None:
+    """Vectors V (n, n) with V'(A + α) V = I, by Cholesky: far cheaper than eigenvectors, for one penalty.
+
+    Returns
+    -------
+    extremes : array (2,)
+        The least and the greatest eigenvalue, by power iterations: for `delicate`.
+    vectors : array (n, n)
+    None where A + α is too near singular for float64.
+    """
+    xp = array_namespace(matrix)
+    if not bool(xp.all(xp.isfinite(matrix))):
+        return None
+    shifted = matrix + penalty * xp.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    greatest = _greatest(matrix)
+    if penalty < SINGULAR * greatest:
+        return None
+    try:
+        vectors = xp.linalg.inv(xp.linalg.cholesky(shifted)).T
+    except (np.linalg.LinAlgError, RuntimeError):
+        return None
+    least = 1.0 / _greatest(vectors.T @ vectors) - penalty
+    return xp.asarray([max(least, 0.0), greatest], dtype=matrix.dtype, device=matrix.device), vectors
+
+
+def _greatest(matrix: Array, steps: int = 20) -> float:
+    """The greatest eigenvalue of a positive semidefinite matrix, within some percent from below."""
+    xp = array_namespace(matrix)
+    vector = xp.sqrt(xp.linalg.diagonal(matrix)) + xp.finfo(matrix.dtype).tiny
+    for _ in range(steps):
+        vector = matrix @ (vector / xp.linalg.vector_norm(vector))
+    return float(xp.linalg.vector_norm(vector))
+
+
 def delicate(values: Array, penalty: Array) -> Array:
     """Where ridge by these eigenvalues, ascending, amplifies rounding errors too much for float32.
 
@@ -52,6 +89,11 @@ def delicate(values: Array, penalty: Array) -> Array:
     if not len(values):
         return penalty < 0
     return values[0] + penalty < DELICATE * values[-1]
+
+
+def precision(values: Array, least: float, dtype: Dtype) -> Dtype:
+    """The dtype that weights need for penalties as small as `least`, with data in `dtype`."""
+    return "float64" if bool(delicate(values, least)) else dtype
 
 
 def inverse_deviation(variance: Array, square: Array) -> Array:

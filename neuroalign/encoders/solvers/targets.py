@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroalign.encoders.solvers.compute import Array, Compute, host
-from neuroalign.encoders.solvers.scoring import Dtype
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
 from neuroalign.errors import DataError
 
 READ_BYTES = 2**27
@@ -63,7 +62,7 @@ class Targets:
     def read(self, width: int) -> Iterator[tuple[slice, Array, list[slice]]]:
         """Columns, their responses and the blocks among them; the next are read while these are used."""
         plan = list(self.blocks(width))
-        if self._resident:
+        if self.resident:
             yield from ((columns, self._responses[:, columns], parts) for columns, parts in plan)
             return
         with ThreadPoolExecutor(1) as reader:
@@ -75,13 +74,14 @@ class Targets:
                 yield columns, loaded, parts
 
     @property
-    def _resident(self) -> bool:
+    def resident(self) -> bool:
+        """Whether they are in memory, so that reading them again costs little."""
         mapped = isinstance(self._responses, np.memmap)
         return not mapped and (isinstance(self._responses, np.ndarray) or hasattr(self._responses, "detach"))
 
     def _step(self, width: int) -> int:
         """Targets read at once: whole blocks, and whole chunks where the file has them."""
-        if self._resident:
+        if self.resident:
             return self.count
         size = self._responses.shape[0] * np.dtype(self._responses.dtype).itemsize
         chunk = (getattr(self._responses, "chunks", None) or (1, 1))[1]
