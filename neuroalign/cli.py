@@ -200,9 +200,10 @@ def _stage(given: argparse.Namespace) -> None:
 
 def _simulate(given: argparse.Namespace) -> None:
     from neuroalign import stages
+    from neuroalign.stages import simulation
 
     if given.config is None:
-        stages.simulate(stages.demonstration(given.out))
+        stages.simulate(simulation.demonstration(given.out))
     else:
         study = _study(given.config)
         stages.simulate(

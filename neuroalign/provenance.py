@@ -104,7 +104,7 @@ def closure(modules: Iterable[str]) -> set[str]:
     Returns
     -------
     set of str
-        Without package roots (``__init__``) and without those in `NOT_FOLLOWED`.
+        Without package roots (``__init__``), without those in `NOT_FOLLOWED` and without what is in these.
 
     Raises
     ------
@@ -118,11 +118,17 @@ def closure(modules: Iterable[str]) -> set[str]:
     found: set[str] = set()
     while waiting:
         module = waiting.pop()
-        if module in found or module in NOT_FOLLOWED or _source(module) is None:
+        if module in found or _source(module) is None or NOT_FOLLOWED & set(_with_parents(module)):
             continue
         found.add(module)
         waiting.extend(_imports(module))
     return found
+
+
+def _with_parents(module: str) -> list[str]:
+    """A module and the packages that it is in."""
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _source(module: str) -> Path | None:

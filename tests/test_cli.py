@@ -13,6 +13,7 @@ import yaml
 
 from neuroalign import cli, config, configfile, preflight, stages
 from neuroalign.errors import DataError
+from neuroalign.stages import simulation, starting
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "nilearn", "nibabel", "matplotlib", "pandas", "xarray", "numpy", "pydantic")
@@ -66,7 +67,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_what_the_workflow_reads_first_is_light() -> None:
     heavy = tuple(name for name in HEAVY if name != "pydantic")
     code = (
-        "import sys; from neuroalign import config, layout, stages, triggers\n"
+        "import sys; from neuroalign import config, layout, triggers\n"
+        "from neuroalign.stages import asked, places, starting\n"
         "[triggers.code_digest(stage) for stage in triggers.READS]\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
@@ -207,7 +209,7 @@ def test_the_schema_in_the_repository_is_current(tmp_path: Path, capsys: pytest.
 
 def test_what_is_simulated_without_a_config_is_the_demonstration() -> None:
     shipped = configfile.load(ROOT / "config/config.yaml")
-    built_in = stages.demonstration(shipped.dataset.path)
+    built_in = simulation.demonstration(shipped.dataset.path)
     assert built_in.simulate == shipped.simulate
     assert built_in.dataset == shipped.dataset
     assert built_in.networks == shipped.networks
@@ -217,12 +219,12 @@ def test_what_is_simulated_without_a_config_is_the_demonstration() -> None:
 def test_the_resolved_config_is_written_only_where_it_changed(tmp_path: Path) -> None:
     (tmp_path / "sub-01").mkdir()
     loaded = configfile.load(study(tmp_path))
-    path = stages.save_config(loaded)
+    path = starting.save_config(loaded)
     assert configfile.load(path) == loaded
     before = path.stat().st_mtime_ns
-    assert stages.save_config(loaded) == path
+    assert starting.save_config(loaded) == path
     assert path.stat().st_mtime_ns == before
-    stages.save_config(loaded.model_copy(update={"title": "another"}))
+    starting.save_config(loaded.model_copy(update={"title": "another"}))
     assert configfile.load(path).title == "another"
     assert [found.name for found in path.parent.iterdir()] == ["config.yaml"]
 

@@ -18,11 +18,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "errors.py": "class Mistake(ValueError): ...\n",
         "config.py": "seed = 1\n",
         "cli.py": "from neuroalign import top\n",
+        "stages/__init__.py": "",
+        "stages/one.py": "from neuroalign import apart\n",
         "low.py": '"""Says what it does."""\nfrom neuroalign.errors import Mistake\n\nx = 1  # one\n',
         "middle/__init__.py": "",
         "middle/one.py": "import numpy\n\ndef run():\n    from neuroalign import low\n    return low.x\n",
         "middle/two.py": "from . import one\nfrom ..config import seed\n",
-        "top.py": "from neuroalign.middle.two import one\n",
+        "top.py": "from neuroalign.middle.two import one\nfrom neuroalign.stages.one import apart\n",
         "apart.py": "import neuroalign.low\n",
         "lazy.py": "from neuroalign.middle import Estimator\n",
         "words/story.txt": "once",
@@ -66,7 +68,7 @@ def test_a_change_reaches_whoever_imports_it(package: Path) -> None:
     assert not changed(package, "middle/one.py", "y = 2\n", ["neuroalign.apart"])
 
 
-@pytest.mark.parametrize("name", ["config.py", "errors.py", "cli.py"])
+@pytest.mark.parametrize("name", ["config.py", "errors.py", "cli.py", "stages/one.py"])
 def test_what_wires_stages_together_does_not_count(package: Path, name: str) -> None:
     assert not changed(package, name, "z = 3\n", ["neuroalign.top"])
 

@@ -14,6 +14,7 @@ from neuroalign import arrays, configfile, layout, stages
 from neuroalign.alignment.prompt_partition import KeptLayers
 from neuroalign.config import Study
 from neuroalign.errors import ConfigError
+from neuroalign.stages import asked, places
 
 PEOPLE = ("01", "02")
 PROMPTS = {"plain": "", "poem": "A poem:"}
@@ -60,8 +61,8 @@ def at(study: Study, pattern: str, **wildcards: str) -> Path:
 
 
 def test_files_are_where_the_workflow_expects_them(study):
-    assert stages.prompted_networks(study) == ["net"]
-    files = stages.prompt_files(study)
+    assert asked.prompted_networks(study) == ["net"]
+    files = places.prompt_files(study)
     assert [path.name for path in files] == [
         "sub-01_network-net_encoder-ridge.nc",
         "sub-02_network-net_encoder-ridge.nc",
@@ -79,7 +80,7 @@ def test_files_are_where_the_workflow_expects_them(study):
 def test_maps_are_derivatives_with_levels(study):
     from neuroalign.maps import write_maps
 
-    comparisons = [arrays.open_arrays(path) for path in stages.prompt_files(study)]
+    comparisons = [arrays.open_arrays(path) for path in places.prompt_files(study)]
     folder = at(study, layout.MAPS)
     written = write_maps(comparisons, folder, "prompts")
     assert len(written) == 3
@@ -103,7 +104,7 @@ def test_maps_are_derivatives_with_levels(study):
 
 
 def test_equal_studies_give_equal_bytes(study):
-    path = stages.prompt_files(study)[0]
+    path = places.prompt_files(study)[0]
     before = path.read_bytes()
     stages.prompts(study, "01", "net")
     assert path.read_bytes() == before
@@ -114,7 +115,7 @@ class Stop(Exception):
 
 
 def test_a_killed_comparison_goes_on_with_the_next_layer(study, monkeypatch):
-    path = stages.prompt_files(study)[0]
+    path = places.prompt_files(study)[0]
     before, write = path.read_bytes(), KeptLayers.write
     written, most = [], [1000]
 
@@ -155,4 +156,4 @@ def test_layers_of_other_settings_are_fitted_again(tmp_path):
 def test_a_network_without_prompts_is_refused(study):
     with pytest.raises(ConfigError, match="no network with several prompts 'netPlain'"):
         stages.prompts(study, "01", "netPlain")
-    assert stages.prompted_networks(study.model_copy(update={"encoders": ("banded_ridge",)})) == []
+    assert asked.prompted_networks(study.model_copy(update={"encoders": ("banded_ridge",)})) == []

@@ -8,6 +8,7 @@ import pytest
 
 from neuroalign import arrays, configfile, layout, stages
 from neuroalign.errors import ConfigError
+from neuroalign.stages import places
 
 RATE, LENGTH = 32, 600
 
@@ -66,7 +67,7 @@ def test_it_is_refused_where_it_was_not_asked_for(study):
     quiet = configfile.parse(raw)
     with pytest.raises(ConfigError, match="backward is not set"):
         stages.reconstruction(quiet, "01", "sound")
-    assert stages.reconstruction_files(quiet) == []
+    assert places.reconstruction_files(quiet) == []
 
 
 def test_the_table_of_events_is_one_per_sample(study):

@@ -12,6 +12,7 @@ import zarr
 from neuroalign import arrays, configfile, layout, stages
 from neuroalign.config import Study
 from neuroalign.errors import ConfigError
+from neuroalign.stages import places
 
 LATENCIES = np.arange(-3, 9) * 0.03
 PEOPLE = ("01", "02", "03")
@@ -115,13 +116,13 @@ def test_equal_studies_give_equal_timing(written, tmp_path):
 
 def test_epochs_alone_have_timing(tmp_path):
     study = study_of(tmp_path)
-    files = stages.timing_files(study)
+    files = places.timing_files(study)
     assert [path.name for path in files] == [
         *(f"sub-{subject}_network-net_encoder-ridge.nc" for subject in PEOPLE),
         "group_network-net_encoder-ridge.nc",
     ]
     volumes = study.model_copy(update={"responses": study.responses.model_copy(update={"kind": "volume"})})
-    assert stages.timing_files(volumes) == []
+    assert places.timing_files(volumes) == []
 
 
 def test_clusters_of_volumes_are_refused_at_once(tmp_path):

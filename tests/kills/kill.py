@@ -91,11 +91,12 @@ def kill_after(number: int, seconds: float, how: signal.Signals) -> bool:
 
 def commands(folder: Path) -> list[list[str]]:
     """All commands with the config of the study, which is saved in the folder; simulation first."""
-    from neuroalign import configfile, stages
+    from neuroalign import configfile
+    from neuroalign.stages import starting
 
     here = Path.cwd()
     os.chdir(folder)
-    config = str(stages.save_config(configfile.load(STUDY)))
+    config = str(starting.save_config(configfile.load(STUDY)))
     os.chdir(here)
     return [
         ["simulate", "results/small/bids", "--config", config],

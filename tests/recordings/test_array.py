@@ -9,6 +9,7 @@ from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
+from neuroalign.stages import starting
 
 TRIALS, TARGETS = 7, 5
 
@@ -224,5 +225,5 @@ def test_a_pattern_may_name_a_field_twice(root):
 
 def test_a_saved_config_reads_back(root):
     made = study(root)
-    again = configfile.load(stages.save_config(made))
+    again = configfile.load(starting.save_config(made))
     assert again == made
