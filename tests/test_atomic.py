@@ -113,15 +113,15 @@ def test_a_file_that_may_not_grow_is_one_line_and_earlier_results_stay(tree, tmp
 
 WAITING = """
 import sys, time
-from neuroalign import cli
+from neuroalign.cli import commands, main
 from neuroalign.atomic import replacing
 def wait(given):
     with replacing(given.config) as temporary:
         temporary.write_text("half")
         print("now", flush=True)
         time.sleep(60)
-cli._layers = wait
-sys.exit(cli.main(["layers", sys.argv[1]]))
+commands.layers = wait
+sys.exit(main(["layers", sys.argv[1]]))
 """
 
 
@@ -145,7 +145,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
         main(["layers", "none.yaml", "--log", str(tmp_path / "logs" / "a.log")])
     full = OSError(errno.ENOSPC, "No space left on device", "a.log")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neuroalign.cli._copied_to", _raising(full))
+        patch.setattr("neuroalign.cli.running.copied_to", _raising(full))
         assert main(["layers", "none.yaml"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("neuroalign: error: a.log: cannot be opened or written (no space left")
