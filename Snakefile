@@ -7,8 +7,9 @@ snakemake --cores 8 --configfile my_study.yaml          a study of your own
 import subprocess
 import sys
 
-from neuroalign import layout, triggers
-from neuroalign.configfile import parse as parse_config
+from neuroalign.artefacts import layout
+from neuroalign.provenance import triggers
+from neuroalign.settings.configfile import parse as parse_config
 from neuroalign.errors import NeuroalignError
 from neuroalign.planning.table import Plan, plan_digest, plan_path
 from neuroalign.stages import asked, places, starting

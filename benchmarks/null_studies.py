@@ -14,7 +14,7 @@ import xarray as xr
 from neuroalign.alignment.fold import FoldEncoder
 from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.resample import remove_drifts
 from neuroalign.design.trials import average_repeats, with_contents
 from neuroalign.settings.design import Design, Folds, Lags, Nuisance

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neuroalign import cli, config, configfile, preflight, stages
+from neuroalign import cli, stages
 from neuroalign.errors import DataError
+from neuroalign.planning import preflight
+from neuroalign.settings import config, configfile
 from neuroalign.stages import simulation, starting
 
 ROOT = Path(__file__).parents[1]
@@ -67,8 +69,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_what_the_workflow_reads_first_is_light() -> None:
     heavy = tuple(name for name in HEAVY if name != "pydantic")
     code = (
-        "import sys; from neuroalign import config, layout, triggers\n"
-        "from neuroalign.stages import asked, places, starting\n"
+        "import sys; from neuroalign.settings import config; from neuroalign.provenance import triggers\n"
+        "from neuroalign.artefacts import layout; from neuroalign.stages import asked, places, starting\n"
         "[triggers.code_digest(stage) for stage in triggers.READS]\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )

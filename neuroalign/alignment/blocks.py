@@ -17,8 +17,8 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from neuroalign.arrays import open_arrays, save_arrays
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.arrays import open_arrays, save_arrays
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.errors import DataError
 
 log = logging.getLogger("neuroalign")

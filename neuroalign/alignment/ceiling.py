@@ -26,9 +26,9 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.repeats import repeat_ceiling
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.design.trials import are_trials
-from neuroalign.layout import AVERAGE
 from neuroalign.settings.statistics import Ceiling
 
 BLOCK = 4096

@@ -23,11 +23,11 @@ from neuroalign.alignment.courses import COURSES, Courses, Resampling
 from neuroalign.alignment.fold import FoldEncoder
 from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
-from neuroalign.arrays import Activations, open_arrays, save_arrays
+from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
+from neuroalign.artefacts.layout import NUISANCE
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.errors import DataError
-from neuroalign.layout import NUISANCE
 from neuroalign.settings.design import Design
 
 log = logging.getLogger("neuroalign")

@@ -16,7 +16,7 @@ from neuroalign.alignment.cross_attention import FoldAttention
 from neuroalign.alignment.listener import Listener, check_together
 from neuroalign.alignment.looked_at import looked_at, read_layers
 from neuroalign.alignment.scored import among_all, as_one_layer, labelled_predictions, labelled_scores
-from neuroalign.arrays import Activations, open_arrays, save_arrays
+from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.design.trials import are_trials
 from neuroalign.settings.design import Design
 

@@ -15,7 +15,7 @@ from neuroalign.alignment.clusters import Neighbours, corrected
 from neuroalign.alignment.inference import among_targets, significant, standardised
 from neuroalign.alignment.layers import ATTENDED, BESIDE, attended, depths
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import CLUSTERED, Inference
 

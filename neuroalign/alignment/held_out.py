@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.arrays import Activations
+from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.folds import Fold, make_folds
 from neuroalign.design.trials import are_trials, trial_events, trial_rows
 from neuroalign.errors import DataError

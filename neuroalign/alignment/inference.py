@@ -37,7 +37,7 @@ import xarray as xr
 from neuroalign.alignment.adjacency import Adjacency, adjacency
 from neuroalign.alignment.choosing import width
 from neuroalign.alignment.clusters import Neighbours, corrected
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.design.trials import are_trials
 from neuroalign.metrics import nuisance_basis, residual
 from neuroalign.settings.statistics import CLUSTERED, Inference

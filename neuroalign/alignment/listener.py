@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroalign.alignment.held_out import held_out, inputs, sample_of_event, sides
 from neuroalign.alignment.looked_at import Layers, reach, tokens_of
-from neuroalign.arrays import Activations
+from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.design.resample import remove_drifts

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.arrays import Activations
+from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.trials import are_trials, trial_events
 from neuroalign.encoders.attention.tokens import Tokens, grid, recent
 from neuroalign.errors import DataError, choices

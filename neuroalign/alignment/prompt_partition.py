@@ -25,7 +25,7 @@ from tqdm import tqdm
 from neuroalign import metrics
 from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.ridge import fit_ridge
-from neuroalign.arrays import Activations, open_arrays, save_arrays
+from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.design.features import SubjectDesign, unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.banded import BandedRidgeEncoder

@@ -27,7 +27,7 @@ from neuroalign.alignment.prompt_partition import (
     shared_layers,
 )
 from neuroalign.alignment.scored import among_all
-from neuroalign.arrays import Activations, place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import Activations, place_attributes, target_coordinates
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError
 from neuroalign.settings.design import Design

@@ -17,7 +17,7 @@ from neuroalign import metrics
 from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.held_out import held_out
 from neuroalign.alignment.lagged_ridge import FoldLaggedRidge, principal
-from neuroalign.arrays import Activations, place_attributes
+from neuroalign.artefacts.arrays import Activations, place_attributes
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.lagged import LaggedRidgeEncoder

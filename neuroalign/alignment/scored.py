@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import metrics
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.design.features import SubjectDesign
 from neuroalign.design.folds import Fold
 

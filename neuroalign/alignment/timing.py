@@ -17,7 +17,7 @@ from neuroalign.alignment.courses import COURSES, Courses, Resampling
 from neuroalign.alignment.identification import PERMUTATIONS, Identified, identify
 from neuroalign.alignment.inference import SHARED_PAIRS
 from neuroalign.alignment.latencies import CONFIDENCE, of_layers, without_layer
-from neuroalign.arrays import place_attributes
+from neuroalign.artefacts.arrays import place_attributes
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference
 

@@ -20,7 +20,7 @@ from neuroalign.alignment.latencies import (
     of_layers,
     without_layer,
 )
-from neuroalign.arrays import place_attributes
+from neuroalign.artefacts.arrays import place_attributes
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference
 

@@ -14,7 +14,7 @@ from neuroalign.cli.messages import complain
 from neuroalign.errors import NeuroalignError
 
 if TYPE_CHECKING:
-    from neuroalign.config import Study
+    from neuroalign.settings.config import Study
 
 
 def stage(given: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def simulate(given: argparse.Namespace) -> None:
 
 def check(given: argparse.Namespace) -> int:
     """Say what would stop a study; exit status 2 where anything would."""
-    from neuroalign.preflight import check
+    from neuroalign.planning.preflight import check
 
     problems, found = check(_study(given.config), data=not given.to_be_simulated)
     for problem in problems:
@@ -82,8 +82,8 @@ def fetch(given: argparse.Namespace) -> None:
 
 def layers(given: argparse.Namespace) -> None:
     """List the layers of a network or of those of a study."""
+    from neuroalign.planning.preflight import layers
     from neuroalign.planning.printed import aligned
-    from neuroalign.preflight import layers
 
     rows = [("network", "layer", "units", "tokens", "depth", "kept")]
     of_study = Path(given.config).suffix.lower() in (".yaml", ".yml")
@@ -98,7 +98,7 @@ def layers(given: argparse.Namespace) -> None:
 
 def _alone(model: str, family: str) -> Study:
     """A study of nothing but one network."""
-    from neuroalign.configfile import parse
+    from neuroalign.settings.configfile import parse
 
     network = {"source": model, "family": family}
     nothing = {"dataset": {"path": ".", "task": "none"}, "responses": {"kind": "parcels"}}
@@ -107,7 +107,7 @@ def _alone(model: str, family: str) -> Study:
 
 def schema(given: argparse.Namespace) -> None:
     """Print the JSON schema of the config, or compare a file with it."""
-    from neuroalign.configfile import json_schema
+    from neuroalign.settings.configfile import json_schema
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if given.check is None:
@@ -120,12 +120,12 @@ def schema(given: argparse.Namespace) -> None:
 
 def provenance(given: argparse.Namespace) -> None:
     """Say by what an artefact was made."""
-    from neuroalign.stamps import printed, read_stamp
+    from neuroalign.provenance.stamps import printed, read_stamp
 
     print(printed(read_stamp(given.file)))
 
 
 def _study(config: str) -> Study:
-    from neuroalign.configfile import load
+    from neuroalign.settings.configfile import load
 
     return load(config)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from neuroalign.atomic import refusal
+from neuroalign.artefacts.atomic import refusal
 from neuroalign.cli.messages import complain, copied_to, of_the_machine
 from neuroalign.cli.parser import build_parser
 from neuroalign.errors import NeuroalignError, UnwritableError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from neuroalign.alignment.ridge import NUISANCE_VARIANCE
-from neuroalign.config import Study
 from neuroalign.report.evidence import Evidence
+from neuroalign.settings.config import Study
 
 
 def fitting(evidence: Evidence) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import ConfigError, choices
+from neuroalign.settings.config import Study
 from neuroalign.settings.sensors import SENSOR_KINDS
 from neuroalign.settings.statistics import CLUSTERED
 

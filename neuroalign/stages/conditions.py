@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import COMPARED, known, prompted_networks
 from neuroalign.stages.opened import activations_of, networks_beside, open_made, samples_of
 from neuroalign.stages.origins import fingerprint, fitted_from
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def prompts(study: Study, subject: str, network: str) -> None:
     """Compare the prompts of one network for one subject."""
-    from neuroalign import arrays
     from neuroalign.alignment.prompt_partition import BandSettings, KeptLayers
     from neuroalign.alignment.prompts import Condition, compare_prompts
+    from neuroalign.artefacts import arrays
 
     known(network, prompted_networks(study), "network with several prompts")
 
@@ -52,8 +52,8 @@ def prompts(study: Study, subject: str, network: str) -> None:
 
 def prompts_group(study: Study, network: str) -> None:
     """Combine what the subjects prefer, without their average."""
-    from neuroalign import arrays
     from neuroalign.alignment.prompts import combine_prompts
+    from neuroalign.artefacts import arrays
 
     known(network, prompted_networks(study), "network with several prompts")
     parts = [

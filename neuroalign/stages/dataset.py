@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.opened import listed
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def index(study: Study) -> None:
     """List the files of the dataset, once for all stages."""
-    from neuroalign import arrays, bids
+    from neuroalign import bids
+    from neuroalign.artefacts import arrays
 
     found = bids.index_study(study)
     found.attrs[STAMP] = stamp(study, "index")
@@ -20,7 +21,7 @@ def index(study: Study) -> None:
 
 def stimuli(study: Study) -> None:
     """Read which words were presented when."""
-    from neuroalign import arrays
+    from neuroalign.artefacts import arrays
     from neuroalign.recordings.shown import shown
 
     items, events = shown(study, listed(study, layout.INDEX))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import known
 from neuroalign.stages.opened import listed
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def activations(study: Study, network: str) -> None:
     """Run one network over all words."""
-    from neuroalign import arrays
     from neuroalign.activations import extract
+    from neuroalign.artefacts import arrays
 
     settings = study.all_networks()[known(network, study.all_networks(), "network")]
     items = listed(study, layout.ITEMS)

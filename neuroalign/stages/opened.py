@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import DataError
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import known, subjects
 from neuroalign.stages.places import path_of
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from neuroalign.arrays import Activations
+    from neuroalign.artefacts.arrays import Activations
 
 SAME_ONSET_S = 0.05
 """Onsets of two subjects that differ by less are the same for a haemodynamic response."""
@@ -22,14 +22,14 @@ SAME_ONSET_S = 0.05
 
 def open_made(study: Study, pattern: str, **made_for: str) -> xr.Dataset:
     """The artefact of a subject, network and encoder, if it says so itself."""
-    from neuroalign.artefacts import open_artefact
+    from neuroalign.artefacts.owned import open_artefact
 
     return open_artefact(study.output, pattern, None, **made_for)
 
 
 def listed(study: Study, pattern: str) -> pd.DataFrame:
     """The index, the items or the events of the study."""
-    from neuroalign.artefacts import open_listed
+    from neuroalign.artefacts.owned import open_listed
 
     return open_listed(study.output, pattern)
 
@@ -53,7 +53,7 @@ def events_of(study: Study, subject: str) -> pd.DataFrame:
 
 def responses_of(study: Study, subject: str, targets: slice | None = None) -> xr.Dataset:
     """The responses of one subject, or of the average: of all targets or of some."""
-    from neuroalign.artefacts import open_artefact
+    from neuroalign.artefacts.owned import open_artefact
 
     known(subject, subjects(study), "subject")
     return open_artefact(study.output, layout.RESPONSES, targets, subject=subject)
@@ -73,8 +73,8 @@ def samples_of(study: Study, subject: str, targets: slice | None = None) -> tupl
 
 def activations_of(study: Study, network: str) -> Activations:
     """The activations of a network, if they say so themselves and know all stimuli that were shown."""
-    from neuroalign import arrays
-    from neuroalign.artefacts import check_owner
+    from neuroalign.artefacts import arrays
+    from neuroalign.artefacts.owned import check_owner
 
     path = path_of(study, layout.ACTIVATIONS, network=network)
     found = arrays.open_activations(path)

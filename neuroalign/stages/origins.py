@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.triggers import code_digest, settings_digest
+from neuroalign.settings.config import Study
 from neuroalign.stages.places import path_of
-from neuroalign.triggers import code_digest, settings_digest
 
 
 def fitted_from(study: Study, people: Sequence[str], network: str) -> list[Path]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import ConfigError
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import known, reconstructing
 from neuroalign.stages.opened import activations_of, networks_beside, samples_of
 from neuroalign.stages.origins import fitted_from
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def reconstruction(study: Study, subject: str, network: str) -> None:
     """Predict the features of one network from the recordings of one subject."""
-    from neuroalign import arrays
     from neuroalign.alignment.reconstruction import reconstruct
+    from neuroalign.artefacts import arrays
 
     if not reconstructing(study):
         raise ConfigError("design.lags.backward is not set; set it to true for continuous EEG or MEG")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.stages.asked import asked_for
 from neuroalign.stages.opened import events_of, listed, responses_of
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def responses(study: Study, subject: str) -> None:
     """Read and clean the recordings of one subject; of the subject 'average', join everybody's."""
-    from neuroalign import arrays
+    from neuroalign.artefacts import arrays
 
     asked_for(study, subject=subject)
     if subject == layout.AVERAGE:

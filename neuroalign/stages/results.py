@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.settings.config import Study
 from neuroalign.stages.opened import open_made
 from neuroalign.stages.places import path_of, prompt_files, summaries
 
 
 def maps(study: Study) -> None:
     """Write every summary onto its geometry."""
-    from neuroalign import arrays
-    from neuroalign.maps import write_maps
+    from neuroalign.artefacts import arrays
+    from neuroalign.maps.derivatives import write_maps
 
     made = [open_made(study, pattern, **made_for) for pattern, made_for in summaries(study)]
     made += [arrays.open_arrays(path) for path in prompt_files(study)]

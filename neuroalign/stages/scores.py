@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import asked_for, group_opens_tests, networks, subjects
 from neuroalign.stages.opened import listed, open_made, responses_of, samples_of
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def ceiling(study: Study) -> None:
     """Estimate for every subject how well any model could do."""
-    from neuroalign import arrays
     from neuroalign.alignment.ceiling import ceilings
+    from neuroalign.artefacts import arrays
 
     everyone = {subject: responses_of(study, subject) for subject in subjects(study)}
     events = listed(study, layout.EVENTS)
@@ -29,9 +29,9 @@ def ceiling(study: Study) -> None:
 
 def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     """Test which targets are predicted better than chance."""
-    from neuroalign import arrays
     from neuroalign.alignment.inference import test
-    from neuroalign.artefacts import must_fit
+    from neuroalign.artefacts import arrays
+    from neuroalign.artefacts.owned import must_fit
 
     made_for = asked_for(study, subject=subject, network=network, encoder=encoder)
     predictions = open_made(study, layout.PREDICTIONS, **made_for)
@@ -45,9 +45,9 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def summary(study: Study, subject: str, network: str, encoder: str) -> None:
     """Bring scores, controls, ceiling and inference of one subject and network together."""
-    from neuroalign import arrays
     from neuroalign.alignment.layers import summarise
-    from neuroalign.artefacts import must_fit
+    from neuroalign.artefacts import arrays
+    from neuroalign.artefacts.owned import must_fit
 
     made_for = asked_for(study, subject=subject, network=network, encoder=encoder)
     control = {**made_for, "network": layout.NUISANCE}
@@ -75,8 +75,8 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def group(study: Study, network: str, encoder: str) -> None:
     """Combine the subjects, without their average."""
-    from neuroalign import arrays
     from neuroalign.alignment.group import combine
+    from neuroalign.artefacts import arrays
 
     asked_for(study, network=network, encoder=encoder)
     parts = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neuroalign.config import Study
-from neuroalign.configfile import parse
 from neuroalign.errors import ConfigError
-from neuroalign.triggers import simulated_network
+from neuroalign.provenance.triggers import simulated_network
+from neuroalign.settings.config import Study
+from neuroalign.settings.configfile import parse
 
 
 def demonstration(out: str) -> Study:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from neuroalign import layout
-from neuroalign.atomic import replacing
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.atomic import replacing
+from neuroalign.settings.config import Study
 
 
 def find_command() -> None:

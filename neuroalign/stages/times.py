@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import asked_for
 from neuroalign.stages.opened import open_made, samples_of
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 
 def timing(study: Study, subject: str, network: str, encoder: str) -> None:
     """Find out when each layer predicts the epochs of one subject."""
-    from neuroalign import arrays
     from neuroalign.alignment.timing import timing as time
+    from neuroalign.artefacts import arrays
 
     made_for = asked_for(study, subject=subject, network=network, encoder=encoder)
     scores, predictions = (open_made(study, of, **made_for) for of in (layout.SCORES, layout.PREDICTIONS))
@@ -26,8 +26,8 @@ def timing(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def timing_group(study: Study, network: str, encoder: str) -> None:
     """Combine when layers predict the epochs of all subjects, without their average."""
-    from neuroalign import arrays
     from neuroalign.alignment.timing_group import combine_timing
+    from neuroalign.artefacts import arrays
 
     model = asked_for(study, network=network, encoder=encoder)
     parts = [open_made(study, layout.TIMING, subject=subject, **model) for subject in study.subjects()]

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import layout, stages
+from neuroalign import stages
 from neuroalign.alignment import blocks as blocks_of
 from neuroalign.alignment.blocks import FitSize, fit_in_blocks
-from neuroalign.arrays import open_arrays
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.arrays import open_arrays
 from neuroalign.errors import DataError
 
 SIZE = FitSize(targets=300_000, read=1000, samples=1000, features=500, scores=40)

@@ -12,7 +12,7 @@ from neuroalign.alignment import inference
 from neuroalign.alignment.banded_ridge import FoldBandedRidge
 from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.settings.design import Design, Folds, Nuisance
 from neuroalign.settings.statistics import Inference
 

@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 
 from neuroalign.alignment.ceiling import ceilings
-from neuroalign.arrays import build_responses
-from neuroalign.layout import AVERAGE
+from neuroalign.artefacts.arrays import build_responses
+from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.settings.statistics import Ceiling
 
 T = 300

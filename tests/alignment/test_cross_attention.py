@@ -18,9 +18,9 @@ from neuroalign.alignment.evaluate_attention import TOGETHER, evaluate_attention
 from neuroalign.alignment.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.looked_at import looked_at, read_layers, words_before
-from neuroalign.arrays import open_arrays, save_arrays
+from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.errors import DataError
-from neuroalign.maps import write_maps
+from neuroalign.maps.derivatives import write_maps
 from neuroalign.metrics import pearson
 from neuroalign.settings.design import Design, Folds
 from neuroalign.settings.encoders import CrossAttention

@@ -10,7 +10,7 @@ from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.fold import fit_widening
 from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import open_arrays, save_arrays
+from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson

@@ -7,7 +7,7 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment import inference
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.metrics import pearson
 from neuroalign.settings.statistics import Inference
 

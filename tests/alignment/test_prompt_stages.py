@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import zarr
 
-from neuroalign import arrays, configfile, layout, stages
+from neuroalign import stages
 from neuroalign.alignment.prompt_partition import KeptLayers
-from neuroalign.config import Study
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError
+from neuroalign.settings import configfile
+from neuroalign.settings.config import Study
 from neuroalign.stages import asked, places
 
 PEOPLE = ("01", "02")
@@ -78,7 +80,7 @@ def test_files_are_where_the_workflow_expects_them(study):
 
 
 def test_maps_are_derivatives_with_levels(study):
-    from neuroalign.maps import write_maps
+    from neuroalign.maps.derivatives import write_maps
 
     comparisons = [arrays.open_arrays(path) for path in places.prompt_files(study)]
     folder = at(study, layout.MAPS)

@@ -12,7 +12,7 @@ from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.prompt_partition import BandSettings
 from neuroalign.alignment.prompts import Condition, combine_prompts, compare_prompts, preferences
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError
 from neuroalign.settings.design import Design

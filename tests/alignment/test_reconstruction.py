@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, configfile, layout, stages
+from neuroalign import stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError
+from neuroalign.settings import configfile
 from neuroalign.stages import places
 
 RATE, LENGTH = 32, 600

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import zarr
 
-from neuroalign import arrays, configfile, layout, stages
-from neuroalign.config import Study
+from neuroalign import stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError
+from neuroalign.settings import configfile
+from neuroalign.settings.config import Study
 from neuroalign.stages import places
 
 LATENCIES = np.arange(-3, 9) * 0.03

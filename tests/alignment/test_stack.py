@@ -16,8 +16,8 @@ from neuroalign.alignment.layers import summarise
 from neuroalign.alignment.ridge import FoldRidge, refitted
 from neuroalign.alignment.stack import STACK, WEIGHT, Parts, evaluate_stack, weigh
 from neuroalign.encoders.ridge import RidgeEncoder
-from neuroalign.maps import write_maps
-from neuroalign.score_maps import score_maps
+from neuroalign.maps.derivatives import write_maps
+from neuroalign.maps.scores import score_maps
 from neuroalign.settings.design import Design
 from neuroalign.settings.statistics import Inference
 

@@ -10,8 +10,10 @@ import pytest
 import xarray as xr
 import zarr
 
-from neuroalign import arrays, configfile, layout, stages
-from neuroalign.config import Study
+from neuroalign import stages
+from neuroalign.artefacts import arrays, layout
+from neuroalign.settings import configfile
+from neuroalign.settings.config import Study
 
 ENCODERS = ["ridge", "cross_attention", "stack"]
 PEOPLE = ("01", "02")

@@ -12,7 +12,7 @@ from neuroalign.alignment.evaluate import evaluate
 from neuroalign.alignment.held_out import held_out, sample_of_event
 from neuroalign.alignment.repeats import repeat_ceiling
 from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.design.trials import AVERAGED, average_repeats, trial_events, with_contents
 from neuroalign.errors import DataError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import known
 from neuroalign.stages.fitting.saved import save_fit
 from neuroalign.stages.opened import activations_of, networks_beside, samples_of

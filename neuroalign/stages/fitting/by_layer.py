@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.triggers import BY_LAYER
+from neuroalign.settings.config import Study
 from neuroalign.stages.fitting.saved import made_by_fit, save_fit
 from neuroalign.stages.opened import activations_of, networks_beside, responses_of, samples_of
 from neuroalign.stages.origins import fingerprint, fitted_from
 from neuroalign.stages.places import path_of
-from neuroalign.triggers import BY_LAYER
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> None:
     """Every layer by itself: of all targets at once, or of as many as the memory allows."""
-    from neuroalign import arrays
     from neuroalign.alignment.blocks import discard, fit_in_blocks, join_predictions
     from neuroalign.alignment.courses import Resampling
     from neuroalign.alignment.evaluate import evaluate
+    from neuroalign.artefacts import arrays
 
     store = None if network == layout.NUISANCE else path_of(study, layout.ACTIVATIONS, network=network)
     made_from = fingerprint(study, "fit", fitted_from(study, [subject], network), encoder)
@@ -56,8 +56,8 @@ def fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> None
 
 def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> list[slice]:
     """The targets that a fit by layers takes at once."""
-    from neuroalign import arrays
     from neuroalign.alignment.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
+    from neuroalign.artefacts import arrays
 
     samples, targets = arrays.shape_of(path_of(study, layout.RESPONSES, subject=subject), "response")
     budget = study.resources.memory_bytes

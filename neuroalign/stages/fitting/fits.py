@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import ConfigError
+from neuroalign.settings.config import Study
 from neuroalign.stages.asked import asked_for, known
 from neuroalign.stages.fitting.attention import fit_attention
 from neuroalign.stages.fitting.by_layer import fit_by_layer

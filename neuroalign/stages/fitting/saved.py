@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.provenance.stamps import STAMP, stamp
+from neuroalign.settings.config import Study
 from neuroalign.settings.encoders import STACKED
 from neuroalign.stages.origins import fitted_from
 from neuroalign.stages.places import path_of
-from neuroalign.stamps import STAMP, stamp
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def save_fit(study: Study, scores: xr.Dataset, predictions: xr.Dataset, **made_for: str) -> None:
     """Write scores, and before them the predictions, with whose they are."""
-    from neuroalign import arrays
+    from neuroalign.artefacts import arrays
 
     about = made_by_fit(study, made_for)
     for made, pattern in ((predictions, layout.PREDICTIONS), (scores, layout.SCORES)):

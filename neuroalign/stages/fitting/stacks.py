@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.settings.config import Study
 from neuroalign.settings.encoders import STACKED
 from neuroalign.stages.asked import known
 from neuroalign.stages.fitting.saved import save_fit

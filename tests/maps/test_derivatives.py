@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from neuroalign.errors import DataError
-from neuroalign.maps import write_maps
-from neuroalign.score_maps import score_maps
+from neuroalign.maps.derivatives import write_maps
+from neuroalign.maps.scores import score_maps
 
 LAYERS = ["embeddings", "encoder.layer.0", "encoder.layer.1"]
 DEPTH = np.array([0.0, 0.5, 1.0])

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from neuroalign import config, configfile
 from neuroalign.errors import ConfigError
+from neuroalign.settings import config, configfile
 from neuroalign.settings.encoders import Alphas
 from neuroalign.settings.families import FAMILIES
 from neuroalign.settings.simulation import SIMULATIONS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 STUDY: dict[str, Any] = {
     "dataset": {"path": "bids", "task": "story"},

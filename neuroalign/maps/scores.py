@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
 
 SIGNIFICANT_ONLY = "NaN where the target is not significant"
 CEILING_ONLY = "NaN where the noise ceiling is not above chance"

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from neuroalign.artefacts.layout import NUISANCE
 from neuroalign.errors import ConfigError, choices
-from neuroalign.layout import NUISANCE
 from neuroalign.settings.dataset import Dataset, StimulusSource
 from neuroalign.settings.design import Design
 from neuroalign.settings.encoders import STACKED, BandedRidge, CrossAttention, Encoder, Ridge

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from neuroalign import layout
-from neuroalign.score_maps import UNMASKED, ScoreMap
-from neuroalign.sensors import channels, gridded, info_of, latencies, rate_of
+from neuroalign.artefacts import layout
+from neuroalign.maps.scores import UNMASKED, ScoreMap
+from neuroalign.maps.sensors import channels, gridded, info_of, latencies, rate_of
 
 DRAWING = "plot with scalings=1 and units"
 """What keeps MNE from showing a correlation as so many microvolts."""

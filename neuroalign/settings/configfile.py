@@ -13,8 +13,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from neuroalign.config import Study
 from neuroalign.errors import ConfigError, choices
+from neuroalign.settings.config import Study
 from neuroalign.settings.families import FAMILIES
 from neuroalign.settings.section import Section
 from neuroalign.settings.simulation import SIMULATIONS

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.errors import DataError
 
 TARGET_COORDINATES = (

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from neuroalign import configfile, triggers
+from neuroalign.provenance import triggers
+from neuroalign.settings import configfile
 
 STUDY: dict[str, Any] = {
     "simulate": {"subjects": 2},
@@ -102,7 +103,7 @@ def test_every_stage_names_modules_that_exist(stage: str) -> None:
 @pytest.mark.parametrize("encoder", triggers.FITS_WITH)
 def test_a_fit_depends_on_its_own_encoder_alone(encoder: str) -> None:
     """A change of one encoder leaves the scores of another as they are."""
-    from neuroalign.provenance import closure
+    from neuroalign.provenance.sources import closure
 
     read = [*triggers.READS["fit"].modules, *triggers.FITS_WITH[encoder].modules]
     found = closure(read)
@@ -123,7 +124,7 @@ def test_every_encoder_of_the_config_says_what_it_reads() -> None:
 
 def test_no_stage_depends_on_what_comes_after_it() -> None:
     """A change of the report or of the maps never extracts or fits again."""
-    from neuroalign.provenance import closure
+    from neuroalign.provenance.sources import closure
 
     for stage in ("stimuli", "activations", "responses", "fit"):
         found = closure(triggers.READS[stage].modules)
@@ -134,7 +135,7 @@ def test_no_stage_depends_on_what_comes_after_it() -> None:
 
 
 def test_a_simulation_depends_on_its_own_kind_and_on_the_family_it_plants() -> None:
-    from neuroalign.provenance import closure
+    from neuroalign.provenance.sources import closure
 
     story, images = (triggers.SIMULATES_WITH[kind].modules for kind in ("story", "images"))
     assert "neuroalign.recordings.simulated.narration" in closure(story) - closure(images)

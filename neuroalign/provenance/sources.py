@@ -14,11 +14,13 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = "neuroalign"
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 # The settings reach a stage's digest by value, an error message is no result, and what wires the
 # stages together would tie every stage to every other.
-NOT_FOLLOWED = frozenset(f"{PACKAGE}.{name}" for name in ("config", "configfile", "errors", "cli", "stages"))
+NOT_FOLLOWED = frozenset(
+    f"{PACKAGE}.{name}" for name in ("settings.config", "settings.configfile", "errors", "cli", "stages")
+)
 
 LIBRARIES = (
     "neuroalign",

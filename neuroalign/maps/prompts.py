@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neuroalign.score_maps import SIGNIFICANT_ONLY, UNMASKED, VARIANCE, ScoreMap
+from neuroalign.maps.scores import SIGNIFICANT_ONLY, UNMASKED, VARIANCE, ScoreMap
 
 UNIQUE = "What only this prompt explains: R² of all prompts less R² of all but this one"
 SHARED = "What several prompts explain: R² of all prompts less R² of the nuisance and all unique parts"

@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 
 from neuroalign.errors import DataError
-from neuroalign.maps import write_maps
-from neuroalign.sensors import channels, datatype, gridded
+from neuroalign.maps.derivatives import write_maps
+from neuroalign.maps.sensors import channels, datatype, gridded
 
 NAMES = ["Fz", "Cz", "Pz", "Oz", "T7", "T8", "C3", "C4"]
 TIMES = np.arange(-5, 20) / 50

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import arrays
-from neuroalign.atomic import refusal, replacing
+from neuroalign.artefacts import arrays
+from neuroalign.artefacts.atomic import refusal, replacing
 from neuroalign.cli import main
 from neuroalign.errors import DataError
 
@@ -114,7 +114,7 @@ def test_a_file_that_may_not_grow_is_one_line_and_earlier_results_stay(tree, tmp
 WAITING = """
 import sys, time
 from neuroalign.cli import commands, main
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.atomic import replacing
 def wait(given):
     with replacing(given.config) as temporary:
         temporary.write_text("half")

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroalign.config import Study
 from neuroalign.networks.families import MODULES
 from neuroalign.networks.origins import files_digest, origin_digest
-from neuroalign.provenance import stage_digest
+from neuroalign.provenance.sources import stage_digest
+from neuroalign.settings.config import Study
 from neuroalign.settings.networks import COMPUTING, Network
 from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.settings.section import Section
@@ -86,7 +86,7 @@ READS = {
         but=_DRAWS,
     ),
     "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed"), but=_DRAWS),
-    "maps": Reads(("neuroalign.maps",), ("title",)),
+    "maps": Reads(("neuroalign.maps.derivatives",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
         tuple(name for name in Study.model_fields if name not in ("output", "resources")),

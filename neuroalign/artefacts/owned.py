@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import DataError
 
 FORMAT = 1

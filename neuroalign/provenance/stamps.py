@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
-from neuroalign.provenance import versions
-from neuroalign.triggers import code_digest, settings_digest
+from neuroalign.provenance.sources import versions
+from neuroalign.provenance.triggers import code_digest, settings_digest
+from neuroalign.settings.config import Study
 
 STAMP = "provenance"
 """Attribute that holds the stamp, as JSON; in sidecars of maps the key `Provenance`."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.errors import NeuroalignError, choices
+from neuroalign.settings.config import Study
 from neuroalign.settings.networks import Network
 from neuroalign.settings.responses import TABLED_KINDS
 
