@@ -71,7 +71,7 @@ def stage_digest(modules: Iterable[str], files: Iterable[str] = ()) -> str:
     Parameters
     ----------
     modules : iterable of str
-        Names such as ``neuroalign.alignment.evaluate``.
+        Names such as ``neuroalign.alignment.evaluation.evaluate``.
     files : iterable of str
         Patterns of further files that the stage reads, relative to the package, such as
         ``report/templates/*``.

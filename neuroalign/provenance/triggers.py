@@ -68,24 +68,26 @@ READS = {
         but=("dataset.subjects", "responses.average"),
     ),
     "average": Reads(("neuroalign.recordings.fmri",)),
-    "fit": Reads(("neuroalign.alignment.evaluate",), ("design", "seed")),
-    "ceiling": Reads(("neuroalign.alignment.ceiling",), ("ceiling", "design.repeats", "seed")),
+    "fit": Reads(("neuroalign.alignment.evaluation.evaluate",), ("design", "seed")),
+    "ceiling": Reads(("neuroalign.alignment.ceiling.noise_ceiling",), ("ceiling", "design.repeats", "seed")),
     "inference": Reads(
-        ("neuroalign.alignment.inference",), ("inference", "design.repeats", "seed"), but=_DRAWS
+        ("neuroalign.alignment.inference.significance",), ("inference", "design.repeats", "seed"), but=_DRAWS
     ),
     "summary": Reads(("neuroalign.alignment.layers",)),
-    "group": Reads(("neuroalign.alignment.group",), ("inference", "seed"), but=_DRAWS),
-    "reconstruction": Reads(("neuroalign.alignment.reconstruction",), ("design", "ridge")),
-    "timing": Reads(("neuroalign.alignment.timing",), ("inference.bootstraps", "design.repeats", "seed")),
+    "group": Reads(("neuroalign.alignment.inference.group",), ("inference", "seed"), but=_DRAWS),
+    "reconstruction": Reads(("neuroalign.alignment.evaluation.reconstruction",), ("design", "ridge")),
+    "timing": Reads(
+        ("neuroalign.alignment.timing.epochs",), ("inference.bootstraps", "design.repeats", "seed")
+    ),
     "timing_group": Reads(
-        ("neuroalign.alignment.timing_group",), ("inference.bootstraps", "inference.permutations", "seed")
+        ("neuroalign.alignment.timing.group",), ("inference.bootstraps", "inference.permutations", "seed")
     ),
     "prompts": Reads(
-        ("neuroalign.alignment.prompts",),
+        ("neuroalign.alignment.prompts.comparison",),
         ("design", "inference", "ridge", "banded_ridge", "seed"),
         but=_DRAWS,
     ),
-    "prompts_group": Reads(("neuroalign.alignment.prompts",), ("inference", "seed"), but=_DRAWS),
+    "prompts_group": Reads(("neuroalign.alignment.prompts.comparison",), ("inference", "seed"), but=_DRAWS),
     "maps": Reads(("neuroalign.maps.derivatives",), ("title",)),
     "report": Reads(
         ("neuroalign.report.page",),
@@ -96,10 +98,10 @@ READS = {
 """Stage → what it reads."""
 
 FITS_WITH = {
-    "ridge": Reads(("neuroalign.alignment.ridge",), ("ridge", *_DRAWS)),
-    "banded_ridge": Reads(("neuroalign.alignment.banded_ridge",), ("ridge", "banded_ridge", *_DRAWS)),
-    "cross_attention": Reads(("neuroalign.alignment.evaluate_attention",), ("ridge", "cross_attention")),
-    "stack": Reads(("neuroalign.alignment.stack",), ("ridge", "cross_attention")),
+    "ridge": Reads(("neuroalign.alignment.fitting.ridge",), ("ridge", *_DRAWS)),
+    "banded_ridge": Reads(("neuroalign.alignment.fitting.banded_ridge",), ("ridge", "banded_ridge", *_DRAWS)),
+    "cross_attention": Reads(("neuroalign.alignment.attention.evaluate",), ("ridge", "cross_attention")),
+    "stack": Reads(("neuroalign.alignment.evaluation.stack",), ("ridge", "cross_attention")),
 }
 """Encoder → what the stage `fit` reads more where it fits that one: a change of one encoder leaves the
 scores of the others alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuroalign.alignment.ridge import NUISANCE_VARIANCE
+from neuroalign.alignment.fitting.ridge import NUISANCE_VARIANCE
 from neuroalign.report.evidence import Evidence
 from neuroalign.settings.config import Study
 

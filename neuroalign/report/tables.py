@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import __version__
-from neuroalign.alignment.partition import PARTS
+from neuroalign.alignment.fitting.partition import PARTS
 from neuroalign.artefacts import layout
 from neuroalign.artefacts.atomic import replacing
 from neuroalign.provenance.sources import versions

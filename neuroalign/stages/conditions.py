@@ -13,8 +13,8 @@ from neuroalign.stages.places import path_of
 
 def prompts(study: Study, subject: str, network: str) -> None:
     """Compare the prompts of one network for one subject."""
-    from neuroalign.alignment.prompt_partition import BandSettings, KeptLayers
-    from neuroalign.alignment.prompts import Condition, compare_prompts
+    from neuroalign.alignment.prompts.comparison import Condition, compare_prompts
+    from neuroalign.alignment.prompts.partition import BandSettings, KeptLayers
     from neuroalign.artefacts import arrays
 
     known(network, prompted_networks(study), "network with several prompts")
@@ -52,7 +52,7 @@ def prompts(study: Study, subject: str, network: str) -> None:
 
 def prompts_group(study: Study, network: str) -> None:
     """Combine what the subjects prefer, without their average."""
-    from neuroalign.alignment.prompts import combine_prompts
+    from neuroalign.alignment.prompts.comparison import combine_prompts
     from neuroalign.artefacts import arrays
 
     known(network, prompted_networks(study), "network with several prompts")

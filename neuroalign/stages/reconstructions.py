@@ -14,7 +14,7 @@ from neuroalign.stages.places import path_of
 
 def reconstruction(study: Study, subject: str, network: str) -> None:
     """Predict the features of one network from the recordings of one subject."""
-    from neuroalign.alignment.reconstruction import reconstruct
+    from neuroalign.alignment.evaluation.reconstruction import reconstruct
     from neuroalign.artefacts import arrays
 
     if not reconstructing(study):

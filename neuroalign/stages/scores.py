@@ -14,7 +14,7 @@ from neuroalign.stages.places import path_of
 
 def ceiling(study: Study) -> None:
     """Estimate for every subject how well any model could do."""
-    from neuroalign.alignment.ceiling import ceilings
+    from neuroalign.alignment.ceiling.noise_ceiling import ceilings
     from neuroalign.artefacts import arrays
 
     everyone = {subject: responses_of(study, subject) for subject in subjects(study)}
@@ -29,7 +29,7 @@ def ceiling(study: Study) -> None:
 
 def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     """Test which targets are predicted better than chance."""
-    from neuroalign.alignment.inference import test
+    from neuroalign.alignment.inference.significance import test
     from neuroalign.artefacts import arrays
     from neuroalign.artefacts.owned import must_fit
 
@@ -75,7 +75,7 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def group(study: Study, network: str, encoder: str) -> None:
     """Combine the subjects, without their average."""
-    from neuroalign.alignment.group import combine
+    from neuroalign.alignment.inference.group import combine
     from neuroalign.artefacts import arrays
 
     asked_for(study, network=network, encoder=encoder)

@@ -12,7 +12,7 @@ from neuroalign.stages.places import path_of
 
 def timing(study: Study, subject: str, network: str, encoder: str) -> None:
     """Find out when each layer predicts the epochs of one subject."""
-    from neuroalign.alignment.timing import timing as time
+    from neuroalign.alignment.timing.epochs import timing as time
     from neuroalign.artefacts import arrays
 
     made_for = asked_for(study, subject=subject, network=network, encoder=encoder)
@@ -26,7 +26,7 @@ def timing(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def timing_group(study: Study, network: str, encoder: str) -> None:
     """Combine when layers predict the epochs of all subjects, without their average."""
-    from neuroalign.alignment.timing_group import combine_timing
+    from neuroalign.alignment.timing.group import combine_timing
     from neuroalign.artefacts import arrays
 
     model = asked_for(study, network=network, encoder=encoder)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from neuroalign import metrics
-from neuroalign.alignment import inference
-from neuroalign.alignment.banded_ridge import FoldBandedRidge
-from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.group import combine
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.fitting.banded_ridge import FoldBandedRidge
+from neuroalign.alignment.fitting.partition import PARTS, PRODUCT, WEIGHT, partition
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference.group import combine
 from neuroalign.alignment.layers import summarise
-from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT, partition
-from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.design.folds import Fold
 from neuroalign.settings.design import Design
 from neuroalign.settings.statistics import Ceiling, Inference
@@ -174,7 +174,7 @@ def test_the_control_has_no_parts(planted, tmp_path):
 def test_parts_reach_the_summary_and_the_group(planted, tmp_path):
     scores, predictions = run(planted, tmp_path)
     control, _ = run(planted, tmp_path, activations=None)
-    tested = inference.test(predictions, planted.responses, Inference(permutations=99), 0)
+    tested = significance.test(predictions, planted.responses, Inference(permutations=99), 0)
     ceiling = ceilings({"01": planted.responses}, planted.events, Ceiling(), 0)["01"]
     for each in (scores, control):
         each.attrs.update(network="net", encoder="banded_ridge")

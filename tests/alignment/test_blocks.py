@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 from neuroalign import stages
-from neuroalign.alignment import blocks as blocks_of
-from neuroalign.alignment.blocks import FitSize, fit_in_blocks
+from neuroalign.alignment.evaluation import blocks as blocks_of
+from neuroalign.alignment.evaluation.blocks import FitSize, fit_in_blocks
 from neuroalign.artefacts import layout
 from neuroalign.artefacts.arrays import open_arrays
 from neuroalign.errors import DataError

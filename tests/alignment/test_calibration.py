@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from neuroalign.alignment import inference
-from neuroalign.alignment.banded_ridge import FoldBandedRidge
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.ridge import FoldRidge
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.fitting.banded_ridge import FoldBandedRidge
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference import significance
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.settings.design import Design, Folds, Nuisance
 from neuroalign.settings.statistics import Inference
@@ -70,7 +70,7 @@ def _p_values(make_layers, seed, tmp_path, lengths, units, settings, method, rat
     values = rng.standard_normal((2, len(events), units)) + 1.0
     activations = make_layers(values, np.arange(len(events), dtype=np.uint64))
     _, predictions = evaluate(responses, events, activations, settings, encoder, tmp_path / "partial", "null")
-    tested = inference.test(predictions, responses, Inference(method=method, permutations=199), seed)
+    tested = significance.test(predictions, responses, Inference(method=method, permutations=199), seed)
     return tested["p"].values
 
 
@@ -107,7 +107,7 @@ def test_word_rate_is_not_credited_to_the_network_by_banded_ridge_either(p_value
 
 
 def test_a_null_of_independent_folds_would_not_hold(p_values, monkeypatch):
-    monkeypatch.setattr(inference, "SHARED_PAIRS", 1.0)
+    monkeypatch.setattr(significance, "SHARED_PAIRS", 1.0)
     assert (p_values(*CASES["many features, four runs"]) <= 0.05).mean() > 0.09
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from neuroalign.alignment.ceiling import ceilings
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.settings.statistics import Ceiling

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from neuroalign.alignment.choosing import null_scores, width
+from neuroalign.alignment.inference.choosing import null_scores, width
 
 
 def test_one_layer_or_two_folds_have_pairs_to_share_and_nothing_else():

@@ -6,10 +6,10 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment import inference
-from neuroalign.alignment.adjacency import adjacency, channel_adjacency
-from neuroalign.alignment.clusters import Neighbours, cluster_masses, enhanced
-from neuroalign.alignment.group import over_subjects
+from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference.adjacency import adjacency, channel_adjacency
+from neuroalign.alignment.inference.clusters import Neighbours, cluster_masses, enhanced
+from neuroalign.alignment.inference.group import over_subjects
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference
 
@@ -174,11 +174,11 @@ def study(rng, epochs, forecast, effect=0.0, n=60):
 @pytest.mark.parametrize("correction", ["cluster", "tfce"])
 def test_a_planted_patch_is_found(rng, epochs, forecast, correction):
     settings = Inference(correction=correction, permutations=199)
-    found = inference.test(*study(rng, epochs, forecast, 0.8), settings, seed=1)
+    found = significance.test(*study(rng, epochs, forecast, 0.8), settings, seed=1)
     verdict = found["significant"].values.reshape(CHANNELS, -1)
     assert verdict[4:9, 5:9].mean() > 0.9
     assert verdict[12:].mean() < 0.02
-    single = inference.test(*study(rng, epochs, forecast, 0.8), Inference(permutations=199), seed=1)
+    single = significance.test(*study(rng, epochs, forecast, 0.8), Inference(permutations=199), seed=1)
     assert "p_cluster" not in single
     assert "null_z" not in single
 
@@ -186,10 +186,10 @@ def test_a_planted_patch_is_found(rng, epochs, forecast, correction):
 @pytest.mark.parametrize("correction", ["cluster", "tfce"])
 def test_the_family_wise_error_of_one_subject_is_nominal(rng, epochs, forecast, correction, monkeypatch):
     # The predictions are given, not fitted, so that these folds are independent of each other.
-    monkeypatch.setattr(inference, "SHARED_PAIRS", 1.0)
+    monkeypatch.setattr(significance, "SHARED_PAIRS", 1.0)
     settings = Inference(correction=correction, permutations=99, cluster_level=0.05)
     wrong = sum(
-        inference.test(*study(rng, epochs, forecast, n=40), settings, seed)["significant"].values.any()
+        significance.test(*study(rng, epochs, forecast, n=40), settings, seed)["significant"].values.any()
         for seed in range(60)
     )
     low, high = scipy.stats.binom.interval(0.99, 60, 0.05)
@@ -199,7 +199,9 @@ def test_the_family_wise_error_of_one_subject_is_nominal(rng, epochs, forecast, 
 def test_targets_that_do_not_vary_are_outside_of_clusters(rng, epochs, forecast):
     predictions, responses = study(rng, epochs, forecast, 0.8)
     responses["valid"][[70, 71]] = False
-    found = inference.test(predictions, responses, Inference(correction="cluster", permutations=99), seed=0)
+    found = significance.test(
+        predictions, responses, Inference(correction="cluster", permutations=99), seed=0
+    )
     assert np.isnan(found["p_cluster"].values[[70, 71]]).all()
     assert (found["cluster"].values[[70, 71]] == 0).all()
     assert not found["significant"].values[[70, 71]].any()
@@ -210,7 +212,7 @@ def test_targets_that_do_not_vary_are_outside_of_clusters(rng, epochs, forecast)
 def test_few_subjects_add_up_their_own_nulls(rng, epochs, forecast, correction):
     settings = Inference(correction=correction, permutations=199)
     weak = [
-        inference.test(*study(rng, epochs, forecast, 0.4), settings, seed=0).assign_attrs(subject=f"{one}")
+        significance.test(*study(rng, epochs, forecast, 0.4), settings, seed=0).assign_attrs(subject=f"{one}")
         for one in range(3)
     ]
     unique, p = (np.stack([one[name].values for one in weak]) for name in ("r_unique", "p"))
@@ -223,11 +225,11 @@ def test_few_subjects_add_up_their_own_nulls(rng, epochs, forecast, correction):
 
 
 def test_the_family_wise_error_of_few_and_of_many_subjects_is_nominal(rng, epochs, forecast, monkeypatch):
-    monkeypatch.setattr(inference, "SHARED_PAIRS", 1.0)
+    monkeypatch.setattr(significance, "SHARED_PAIRS", 1.0)
     settings = Inference(correction="cluster", permutations=99, cluster_level=0.05)
     few = many = 0
     for seed in range(60):
-        tests = [inference.test(*study(rng, epochs, forecast, n=24), settings, seed) for _ in range(2)]
+        tests = [significance.test(*study(rng, epochs, forecast, n=24), settings, seed) for _ in range(2)]
         unique, p = (np.stack([one[name].values for one in tests]) for name in ("r_unique", "p"))
         few += over_subjects(unique, p, settings, seed, tests)[0]["significant"][1].any()
         people = 0.2 * smooth(rng, 10).reshape(10, -1)

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign.alignment import cross_attention as module
-from neuroalign.alignment import inference
-from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.cross_attention import FoldAttention, FoldNuisance
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.evaluate_attention import TOGETHER, evaluate_attention
-from neuroalign.alignment.group import combine
+from neuroalign.alignment.attention import fold as module
+from neuroalign.alignment.attention.evaluate import TOGETHER, evaluate_attention
+from neuroalign.alignment.attention.fold import FoldAttention, FoldNuisance
+from neuroalign.alignment.attention.looked_at import looked_at, read_layers, words_before
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference.group import combine
 from neuroalign.alignment.layers import summarise
-from neuroalign.alignment.looked_at import looked_at, read_layers, words_before
 from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.errors import DataError
 from neuroalign.maps.derivatives import write_maps
@@ -201,7 +201,7 @@ def test_a_fold_that_was_killed_goes_on_inside(listener, tmp_path, monkeypatch):
 def test_it_goes_all_the_way_to_maps(fitted, tmp_path):
     listener, scores, predictions = fitted
     alone, _ = control(listener, tmp_path)
-    tested = inference.test(predictions, listener.responses, Inference(permutations=99), 0)
+    tested = significance.test(predictions, listener.responses, Inference(permutations=99), 0)
     ceiling = ceilings({"01": listener.responses}, listener.events, Ceiling(), 0)["01"]
     for each in (scores, alone):
         each.attrs.update(network="net", encoder="cross_attention")

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from neuroalign.alignment import evaluate as module
-from neuroalign.alignment import inference
-from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.fold import fit_widening
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.evaluation import evaluate as module
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.fitting.fold import fit_widening
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference import significance
 from neuroalign.alignment.layers import summarise
-from neuroalign.alignment.ridge import FoldRidge
 from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.errors import DataError
@@ -35,7 +35,7 @@ def run(planted, tmp_path, activations="network", settings=None, events=None, re
 def summary(planted, tmp_path):
     scores, predictions = run(planted, tmp_path)
     nuisance, _ = run(planted, tmp_path, activations=None)
-    tested = inference.test(predictions, planted.responses, Inference(permutations=299), 0)
+    tested = significance.test(predictions, planted.responses, Inference(permutations=299), 0)
     ceiling = ceilings({"01": planted.responses}, planted.events, Ceiling(), 0)["01"]
     return summarise(scores, nuisance, tested, ceiling)
 

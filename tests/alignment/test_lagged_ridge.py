@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
+from neuroalign.alignment.fitting.lagged_ridge import FoldLaggedRidge
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.ridge import RidgeEncoder
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroalign.alignment import ceiling, inference
-from neuroalign.alignment.group import combine
+from neuroalign.alignment.ceiling import noise_ceiling
+from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference.group import combine
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from null_studies import Epochs, Ongoing, Shown, Story
@@ -64,13 +65,13 @@ def test_nothing_is_found_in_groups():
 
 @pytest.mark.parametrize("case", ["story", "trials", "epochs"])
 def test_a_null_of_independent_folds_fails(case, monkeypatch):
-    monkeypatch.setattr(inference, "SHARED_PAIRS", 1.0)
+    monkeypatch.setattr(significance, "SHARED_PAIRS", 1.0)
     with pytest.raises(AssertionError):
         check([one[0] for one in judged(case)])
 
 
 def test_a_group_of_p_values_of_independent_folds_fails(monkeypatch):
-    monkeypatch.setattr(inference, "SHARED_PAIRS", 1.0)
+    monkeypatch.setattr(significance, "SHARED_PAIRS", 1.0)
     with pytest.raises(AssertionError):
         check([combine(one, INFERENCE, seed) for seed, one in enumerate(judged("trials"))])
 
@@ -79,7 +80,7 @@ def test_ceilings_that_are_above_chance_by_their_estimate_fail(monkeypatch):
     def middle(values, tail):
         return np.percentile(np.nan_to_num(values), [50, 50], axis=0)
 
-    monkeypatch.setattr(ceiling, "_percentiles", middle)
+    monkeypatch.setattr(noise_ceiling, "_percentiles", middle)
     with pytest.raises(AssertionError):
         check([one[0] for one in judged("trials")])
 
@@ -108,5 +109,5 @@ def test_a_null_that_forgets_what_nuisance_takes_fails(monkeypatch):
         return [told(summaries(one, False, seed)[0]).p for seed, one in enumerate(made)]
 
     counted = np.mean(shares())
-    monkeypatch.setattr(inference, "_left", lambda parts, observed, orders, nuisance: 1.0)
+    monkeypatch.setattr(significance, "_left", lambda parts, observed, orders, nuisance: 1.0)
     assert np.mean(shares()) > 1.3 * counted

@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from neuroalign import stages
-from neuroalign.alignment.prompt_partition import KeptLayers
+from neuroalign.alignment.prompts.partition import KeptLayers
 from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError
 from neuroalign.settings import configfile

@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 
 from neuroalign import metrics
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.prompt_partition import BandSettings
-from neuroalign.alignment.prompts import Condition, combine_prompts, compare_prompts, preferences
-from neuroalign.alignment.ridge import FoldRidge
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.prompts.comparison import Condition, combine_prompts, compare_prompts, preferences
+from neuroalign.alignment.prompts.partition import BandSettings
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError

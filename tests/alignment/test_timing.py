@@ -6,14 +6,14 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.courses import Courses, Resampling, weighted_r
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.identification import identify, similarity, told_apart
-from neuroalign.alignment.inference import SHARED_PAIRS
-from neuroalign.alignment.latencies import chance_band, depth_follows_time, of_layers, onsets, peaks
-from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.alignment.timing import generalisation, timing
-from neuroalign.alignment.timing_group import combine_timing
+from neuroalign.alignment.evaluation.courses import Courses, Resampling, weighted_r
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference.significance import SHARED_PAIRS
+from neuroalign.alignment.timing.epochs import generalisation, timing
+from neuroalign.alignment.timing.group import combine_timing
+from neuroalign.alignment.timing.identification import identify, similarity, told_apart
+from neuroalign.alignment.timing.latencies import chance_band, depth_follows_time, of_layers, onsets, peaks
 from neuroalign.errors import DataError
 from neuroalign.settings.design import Design, Folds, Nuisance
 from neuroalign.settings.statistics import Inference

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign.alignment import inference
-from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.evaluate import evaluate
-from neuroalign.alignment.held_out import held_out, sample_of_event
-from neuroalign.alignment.repeats import repeat_ceiling
-from neuroalign.alignment.ridge import FoldRidge
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.ceiling.repeats import repeat_ceiling
+from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.evaluation.held_out import held_out, sample_of_event
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference import significance
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.design.trials import AVERAGED, average_repeats, trial_events, with_contents
@@ -123,7 +123,7 @@ def test_planted_layers_are_found_with_their_score(rng, make_layers, tmp_path):
     ]
     found = scores["chosen_r"].mean("fold").values
     np.testing.assert_allclose(found[driven], limit, atol=0.12)
-    tested = inference.test(predictions, responses, Inference(permutations=500), 0)
+    tested = significance.test(predictions, responses, Inference(permutations=500), 0)
     assert (tested["significant"].values[driven]).mean() > 0.95
     assert (tested["significant"].values[~driven]).mean() < 0.1
     assert tested.attrs["inference_method"] == "item"
@@ -139,7 +139,7 @@ def test_false_positives_are_nominal(rng, make_layers, tmp_path, repeats, units)
         responses = with_contents(responses + steady[events["item"]], events).assign_attrs(responses.attrs)
         layers = make_layers(values, np.arange(80, dtype=np.uint64))
         _, predictions = evaluate(responses, events, layers, BY_ITEM, RIDGE, tmp_path / str(study), "f")
-        tested = inference.test(predictions, responses, Inference(permutations=400), study)
+        tested = significance.test(predictions, responses, Inference(permutations=400), study)
         rate.append((tested["p"].values <= 0.05).mean())
     assert 0.01 < np.mean(rate) < 0.075, np.mean(rate)
 
@@ -148,14 +148,14 @@ def test_the_null_is_that_of_items_in_another_order(rng):
     """Every shift is a permutation of items, computed here one by one."""
     contents = np.array([5, 5, 2, 2, 9, 9, 7])
     fold = np.zeros(7, np.int16)
-    (segments,) = inference._items(fold, contents, np.random.default_rng(1))
+    (segments,) = significance._items(fold, contents, np.random.default_rng(1))
     assert sorted(len(each) for each in segments) == [1, 3]
     for each in segments:
         predicted, observed = rng.standard_normal((2, 7, 4))
         predicted = predicted[[0, 0, 2, 2, 4, 4, 6]]
         one, other = each.joined(predicted[each.samples], observed[each.samples])
         n = len(each)
-        found = inference._products(one, other, np.arange(n))
+        found = significance._products(one, other, np.arange(n))
         for shift in range(n):
             moved = np.roll(observed[each.samples].reshape(n, each.repeats, 4), shift, axis=0).reshape(-1, 4)
             wanted = (predicted[each.samples] * moved).sum(axis=0)
@@ -219,7 +219,7 @@ def test_the_signal_power_is_unbiased_where_there_is_none(rng):
     responses = respond(events, rng.standard_normal((len(events), 4000)))
     of = events["item"].to_numpy()
     data = responses["response"].values.astype(float)
-    from neuroalign.alignment.repeats import variances
+    from neuroalign.alignment.ceiling.repeats import variances
 
     sums = np.stack([data[of == item].sum(axis=0) for item in range(30)])
     squares = np.stack([(data[of == item] ** 2).sum(axis=0) for item in range(30)])

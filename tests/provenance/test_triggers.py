@@ -110,7 +110,7 @@ def test_a_fit_depends_on_its_own_encoder_alone(encoder: str) -> None:
     assert "neuroalign.encoders.ridge" in found, "all fit plain ridge"
     assert ("neuroalign.encoders.banded" in found) == (encoder == "banded_ridge")
     assert ("neuroalign.encoders.cross_attention" in found) == (encoder == "cross_attention")
-    assert ("neuroalign.alignment.stack" in found) == (encoder == "stack")
+    assert ("neuroalign.alignment.evaluation.stack" in found) == (encoder == "stack")
     assert triggers.code_digest("fit", encoder) != triggers.code_digest("fit")
 
 

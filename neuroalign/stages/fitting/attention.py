@@ -16,8 +16,8 @@ from neuroalign.stages.places import path_of
 
 def fit_attention(study: Study, people: Sequence[str], network: str) -> None:
     """Cross-attention for one subject, or one network for several."""
-    from neuroalign.alignment.cross_attention import FoldAttention
-    from neuroalign.alignment.evaluate_attention import evaluate_attention
+    from neuroalign.alignment.attention.evaluate import evaluate_attention
+    from neuroalign.alignment.attention.fold import FoldAttention
     from neuroalign.stages.fitting.heap import keep_freed_memory
 
     keep_freed_memory()

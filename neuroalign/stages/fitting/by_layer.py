@@ -16,14 +16,14 @@ from neuroalign.stages.places import path_of
 if TYPE_CHECKING:
     import xarray as xr
 
-    from neuroalign.alignment.fold import FoldEncoder
+    from neuroalign.alignment.fitting.fold import FoldEncoder
 
 
 def fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> None:
     """Every layer by itself: of all targets at once, or of as many as the memory allows."""
-    from neuroalign.alignment.blocks import discard, fit_in_blocks, join_predictions
-    from neuroalign.alignment.courses import Resampling
-    from neuroalign.alignment.evaluate import evaluate
+    from neuroalign.alignment.evaluation.blocks import discard, fit_in_blocks, join_predictions
+    from neuroalign.alignment.evaluation.courses import Resampling
+    from neuroalign.alignment.evaluation.evaluate import evaluate
     from neuroalign.artefacts import arrays
 
     store = None if network == layout.NUISANCE else path_of(study, layout.ACTIVATIONS, network=network)
@@ -56,7 +56,7 @@ def fit_by_layer(study: Study, subject: str, network: str, encoder: str) -> None
 
 def _blocks(study: Study, subject: str, store: Path | None, encoder: str) -> list[slice]:
     """The targets that a fit by layers takes at once."""
-    from neuroalign.alignment.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
+    from neuroalign.alignment.evaluation.blocks import SCORE_KINDS, ZARR_BYTES, FitSize
     from neuroalign.artefacts import arrays
 
     samples, targets = arrays.shape_of(path_of(study, layout.RESPONSES, subject=subject), "response")
@@ -77,17 +77,17 @@ def _fold_encoder(study: Study, name: str, subject: str) -> FoldEncoder:
     """The encoder of this name with the study's settings; `triggers.FITS_WITH` says what it reads."""
     alphas = study.ridge.alphas.values()
     if study.design.lags is not None and name == "ridge":
-        from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
+        from neuroalign.alignment.fitting.lagged_ridge import FoldLaggedRidge
 
         return FoldLaggedRidge.of(responses_of(study, subject), study.design.lags, alphas)
     if name == "banded_ridge":
-        from neuroalign.alignment.banded_ridge import FoldBandedRidge
+        from neuroalign.alignment.fitting.banded_ridge import FoldBandedRidge
 
         return FoldBandedRidge(alphas, study.banded_ridge.candidates, study.seed)
     if name in ("cross_attention", "stack"):  # of which only the nuisance features are fitted here
-        from neuroalign.alignment.cross_attention import FoldNuisance
+        from neuroalign.alignment.attention.fold import FoldNuisance
 
         return FoldNuisance(alphas)
-    from neuroalign.alignment.ridge import FoldRidge
+    from neuroalign.alignment.fitting.ridge import FoldRidge
 
     return FoldRidge(alphas)

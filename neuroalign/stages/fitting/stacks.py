@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def fit_stack(study: Study, subject: str, network: str) -> None:
     """Mix what ridge regression and cross-attention predict of one subject."""
-    from neuroalign.alignment.stack import Parts, evaluate_stack
+    from neuroalign.alignment.evaluation.stack import Parts, evaluate_stack
 
     known("stack", study.encoders, "encoder")
     known(network, study.fitted_networks(), "network")

@@ -18,10 +18,10 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import metrics
-from neuroalign.alignment.fold import FoldFit
-from neuroalign.alignment.listener import Listener
-from neuroalign.alignment.ridge import FoldRidge, fit_ridge, refitted
-from neuroalign.alignment.scored import fold_scores
+from neuroalign.alignment.attention.listener import Listener
+from neuroalign.alignment.evaluation.scored import fold_scores
+from neuroalign.alignment.fitting.fold import FoldFit
+from neuroalign.alignment.fitting.ridge import FoldRidge, fit_ridge, refitted
 from neuroalign.design.features import unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.attention.tokens import Tokens

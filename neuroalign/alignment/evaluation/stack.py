@@ -20,9 +20,14 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import metrics
-from neuroalign.alignment.held_out import held_out
-from neuroalign.alignment.ridge import refitted, side_by_side
-from neuroalign.alignment.scored import as_one_layer, fold_scores, labelled_predictions, labelled_scores
+from neuroalign.alignment.evaluation.held_out import held_out
+from neuroalign.alignment.evaluation.scored import (
+    as_one_layer,
+    fold_scores,
+    labelled_predictions,
+    labelled_scores,
+)
+from neuroalign.alignment.fitting.ridge import refitted, side_by_side
 from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold

@@ -14,9 +14,9 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import metrics
-from neuroalign.alignment.fold import fit_widening
-from neuroalign.alignment.held_out import held_out
-from neuroalign.alignment.lagged_ridge import FoldLaggedRidge, principal
+from neuroalign.alignment.evaluation.held_out import held_out
+from neuroalign.alignment.fitting.fold import fit_widening
+from neuroalign.alignment.fitting.lagged_ridge import FoldLaggedRidge, principal
 from neuroalign.artefacts.arrays import Activations, place_attributes
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold

@@ -23,8 +23,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from neuroalign import metrics
-from neuroalign.alignment.fold import fit_widening
-from neuroalign.alignment.ridge import fit_ridge
+from neuroalign.alignment.fitting.fold import fit_widening
+from neuroalign.alignment.fitting.ridge import fit_ridge
 from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.design.features import SubjectDesign, unit_band
 from neuroalign.design.folds import Fold

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroalign.alignment.courses import COURSES, Courses, Resampling
-from neuroalign.alignment.identification import PERMUTATIONS, Identified, identify
-from neuroalign.alignment.inference import SHARED_PAIRS
-from neuroalign.alignment.latencies import CONFIDENCE, of_layers, without_layer
+from neuroalign.alignment.evaluation.courses import COURSES, Courses, Resampling
+from neuroalign.alignment.inference.significance import SHARED_PAIRS
+from neuroalign.alignment.timing.identification import PERMUTATIONS, Identified, identify
+from neuroalign.alignment.timing.latencies import CONFIDENCE, of_layers, without_layer
 from neuroalign.artefacts.arrays import place_attributes
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference

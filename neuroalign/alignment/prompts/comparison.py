@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.alignment import inference
-from neuroalign.alignment.group import mean_of, over_subjects
-from neuroalign.alignment.held_out import held_out
-from neuroalign.alignment.prompt_partition import (
+from neuroalign.alignment.evaluation.held_out import held_out
+from neuroalign.alignment.evaluation.scored import among_all
+from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference.group import mean_of, over_subjects
+from neuroalign.alignment.prompts.partition import (
     BandSettings,
     KeptLayers,
     partition_prompts,
     shared_layers,
 )
-from neuroalign.alignment.scored import among_all
 from neuroalign.artefacts.arrays import Activations, place_attributes, target_coordinates
 from neuroalign.design.features import design_subject
 from neuroalign.errors import DataError
@@ -107,7 +107,7 @@ def compare_prompts(
     valid = responses["valid"].values
     found = preferences([each.scores.isel(target=valid) for each in several])
     chosen = _predictions_of_chosen(several, found.pop("chosen"), valid)
-    tested = inference.test(chosen, responses, tests, bands.seed)
+    tested = significance.test(chosen, responses, tests, bands.seed)
     data = {name: among_all(values, valid) for name, values in found.items()}
     if valid.any():
         subject = design_subject(responses, events, design, beside)

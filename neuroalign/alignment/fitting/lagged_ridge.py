@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroalign.alignment.fold import FoldFit, fit_widening
-from neuroalign.alignment.ridge import NUISANCE_VARIANCE
+from neuroalign.alignment.fitting.fold import FoldFit, fit_widening
+from neuroalign.alignment.fitting.ridge import NUISANCE_VARIANCE
 from neuroalign.design.folds import Fold
 from neuroalign.design.lagged import segments_of
 from neuroalign.encoders.lagged import LaggedRidgeEncoder, lags_between

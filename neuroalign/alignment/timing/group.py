@@ -12,8 +12,8 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.group import ENOUGH_SUBJECTS, mean_of, sign_flip
-from neuroalign.alignment.latencies import (
+from neuroalign.alignment.inference.group import ENOUGH_SUBJECTS, mean_of, sign_flip
+from neuroalign.alignment.timing.latencies import (
     CONFIDENCE,
     MARKS,
     depth_correlation,

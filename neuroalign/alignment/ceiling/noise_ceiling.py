@@ -25,7 +25,7 @@ import pandas as pd
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.repeats import repeat_ceiling
+from neuroalign.alignment.ceiling.repeats import repeat_ceiling
 from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.design.trials import are_trials

@@ -19,10 +19,10 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
-from neuroalign.alignment.courses import COURSES, Courses, Resampling
-from neuroalign.alignment.fold import FoldEncoder
-from neuroalign.alignment.held_out import held_out
-from neuroalign.alignment.scored import fold_scores, labelled_predictions, labelled_scores
+from neuroalign.alignment.evaluation.courses import COURSES, Courses, Resampling
+from neuroalign.alignment.evaluation.held_out import held_out
+from neuroalign.alignment.evaluation.scored import fold_scores, labelled_predictions, labelled_scores
+from neuroalign.alignment.fitting.fold import FoldEncoder
 from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.artefacts.layout import NUISANCE
 from neuroalign.design.features import SubjectDesign, design_subject

@@ -34,9 +34,9 @@ import scipy.fft
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.adjacency import Adjacency, adjacency
-from neuroalign.alignment.choosing import width
-from neuroalign.alignment.clusters import Neighbours, corrected
+from neuroalign.alignment.inference.adjacency import Adjacency, adjacency
+from neuroalign.alignment.inference.choosing import width
+from neuroalign.alignment.inference.clusters import Neighbours, corrected
 from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.design.trials import are_trials
 from neuroalign.metrics import nuisance_basis, residual

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuroalign import metrics
-from neuroalign.alignment.fold import FoldFit, fit_widening
-from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT, partition
-from neuroalign.alignment.ridge import FoldRidge, fit_ridge
+from neuroalign.alignment.fitting.fold import FoldFit, fit_widening
+from neuroalign.alignment.fitting.partition import PARTS, PRODUCT, WEIGHT, partition
+from neuroalign.alignment.fitting.ridge import FoldRidge, fit_ridge
 from neuroalign.design.features import unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.banded import BandedRidgeEncoder

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.alignment.held_out import held_out, inputs, sample_of_event, sides
-from neuroalign.alignment.looked_at import Layers, reach, tokens_of
+from neuroalign.alignment.attention.looked_at import Layers, reach, tokens_of
+from neuroalign.alignment.evaluation.held_out import held_out, inputs, sample_of_event, sides
 from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold

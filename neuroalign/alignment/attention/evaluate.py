@@ -12,10 +12,15 @@ import pandas as pd
 import xarray as xr
 from tqdm import tqdm
 
-from neuroalign.alignment.cross_attention import FoldAttention
-from neuroalign.alignment.listener import Listener, check_together
-from neuroalign.alignment.looked_at import looked_at, read_layers
-from neuroalign.alignment.scored import among_all, as_one_layer, labelled_predictions, labelled_scores
+from neuroalign.alignment.attention.fold import FoldAttention
+from neuroalign.alignment.attention.listener import Listener, check_together
+from neuroalign.alignment.attention.looked_at import looked_at, read_layers
+from neuroalign.alignment.evaluation.scored import (
+    among_all,
+    as_one_layer,
+    labelled_predictions,
+    labelled_scores,
+)
 from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.design.trials import are_trials
 from neuroalign.settings.design import Design

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neuroalign.alignment.fold import FoldFit, fit_widening
+from neuroalign.alignment.fitting.fold import FoldFit, fit_widening
 from neuroalign.design.features import unit_band
 from neuroalign.design.folds import Fold
 from neuroalign.encoders.ridge import RidgeEncoder

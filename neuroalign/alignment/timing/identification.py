@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroalign.alignment.inference import SHARED_PAIRS
+from neuroalign.alignment.inference.significance import SHARED_PAIRS
 
 MOST_ITEMS = 100
 """Items that are compared in a fold; more are drawn from."""
@@ -35,7 +35,7 @@ class Identified:
     accuracy : array (n_latencies,)
     null : array (n_permutations, n_latencies)
         The same with responses of items in random order, one order for all latencies; as wide as the mean
-        over folds that share their training data is (see `inference`).
+        over folds that share their training data is (see `significance`).
     n_pairs : int
         Of all folds.
     """

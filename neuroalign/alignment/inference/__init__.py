@@ -1,0 +1,1 @@
+"""What is beyond chance: in a subject, among neighbours, and over subjects."""
