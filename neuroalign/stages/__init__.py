@@ -1,7 +1,7 @@
 """The stages of a study: each opens what earlier stages wrote, makes one thing and saves it.
 
 Every stage is a function of the study and of what it is made for, with the name of its command; what makes
-it run again stands in `triggers`. Beside them, `asked` knows for whom and of what they run, `places` where
+it run again stands in `provenance.triggers`. Beside them, `asked` knows for whom and of what they run, `places` where
 their artefacts lie, `opened` how one stage opens those of another, and `starting` what precedes all.
 """
 

@@ -16,7 +16,7 @@ from neuroalign.alignment.ceiling import noise_ceiling
 from neuroalign.alignment.inference import significance
 from neuroalign.alignment.inference.group import combine
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from null_studies import Epochs, Ongoing, Shown, Story
 from nulls import INFERENCE, fit, summaries, told
 

@@ -17,7 +17,7 @@ from neuroalign.planning import preflight
 from neuroalign.settings import config, configfile
 from neuroalign.stages import simulation, starting
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "nilearn", "nibabel", "matplotlib", "pandas", "xarray", "numpy", "pydantic")
 
 COMMANDS = ["simulate", "check", "layers", "provenance", *cli.STAGES, "schema"]
