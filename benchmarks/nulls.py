@@ -25,8 +25,8 @@ from tqdm import tqdm
 from neuroalign.alignment.ceiling.noise_ceiling import ceilings
 from neuroalign.alignment.evaluation import evaluate as evaluation
 from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.group import combine
 from neuroalign.alignment.inference import significance
-from neuroalign.alignment.inference.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.settings.design import Design, Folds
 from neuroalign.settings.statistics import Ceiling, Inference

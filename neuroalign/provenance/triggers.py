@@ -74,7 +74,7 @@ READS = {
         ("neuroalign.alignment.inference.significance",), ("inference", "design.repeats", "seed"), but=_DRAWS
     ),
     "summary": Reads(("neuroalign.alignment.layers",)),
-    "group": Reads(("neuroalign.alignment.inference.group",), ("inference", "seed"), but=_DRAWS),
+    "group": Reads(("neuroalign.alignment.group",), ("inference", "seed"), but=_DRAWS),
     "reconstruction": Reads(("neuroalign.alignment.evaluation.reconstruction",), ("design", "ridge")),
     "timing": Reads(
         ("neuroalign.alignment.timing.epochs",), ("inference.bootstraps", "design.repeats", "seed")

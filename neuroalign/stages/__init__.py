@@ -1,8 +1,8 @@
 """The stages of a study: each opens what earlier stages wrote, makes one thing and saves it.
 
 Every stage is a function of the study and of what it is made for, with the name of its command; what makes
-it run again stands in `provenance.triggers`. Beside them, `asked` knows for whom and of what they run, `places` where
-their artefacts lie, `opened` how one stage opens those of another, and `starting` what precedes all.
+it run again stands in `provenance.triggers`. Beside them, `asked` knows for whom and of what they run,
+`places` where artefacts lie, `opened` how a stage opens those of another, `starting` what precedes all.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def summary(study: Study, subject: str, network: str, encoder: str) -> None:
 
 def group(study: Study, network: str, encoder: str) -> None:
     """Combine the subjects, without their average."""
-    from neuroalign.alignment.inference.group import combine
+    from neuroalign.alignment.group import combine
     from neuroalign.artefacts import arrays
 
     asked_for(study, network=network, encoder=encoder)

@@ -1,1 +1,1 @@
-"""What is beyond chance: in a subject, among neighbours, and over subjects."""
+"""What is beyond chance: of one target, of all at once, and among neighbours."""

@@ -19,8 +19,8 @@ import xarray as xr
 
 from neuroalign.alignment.evaluation.held_out import held_out
 from neuroalign.alignment.evaluation.scored import among_all
+from neuroalign.alignment.group import mean_of, over_subjects
 from neuroalign.alignment.inference import significance
-from neuroalign.alignment.inference.group import mean_of, over_subjects
 from neuroalign.alignment.prompts.partition import (
     BandSettings,
     KeptLayers,

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.inference.group import ENOUGH_SUBJECTS, mean_of, sign_flip
+from neuroalign.alignment.group import ENOUGH_SUBJECTS, mean_of, sign_flip
 from neuroalign.alignment.timing.latencies import (
     CONFIDENCE,
     MARKS,

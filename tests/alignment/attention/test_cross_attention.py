@@ -15,8 +15,8 @@ from neuroalign.alignment.attention.fold import FoldAttention, FoldNuisance
 from neuroalign.alignment.attention.looked_at import looked_at, read_layers, words_before
 from neuroalign.alignment.ceiling.noise_ceiling import ceilings
 from neuroalign.alignment.evaluation.evaluate import evaluate
+from neuroalign.alignment.group import combine
 from neuroalign.alignment.inference import significance
-from neuroalign.alignment.inference.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.errors import DataError

@@ -13,7 +13,7 @@ from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.evaluation.held_out import held_out
 from neuroalign.alignment.evaluation.stack import STACK, WEIGHT, Parts, evaluate_stack, weigh
 from neuroalign.alignment.fitting.ridge import FoldRidge, refitted
-from neuroalign.alignment.inference.group import combine
+from neuroalign.alignment.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.maps.derivatives import write_maps

@@ -11,8 +11,8 @@ from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.fitting.banded_ridge import FoldBandedRidge
 from neuroalign.alignment.fitting.partition import PARTS, PRODUCT, WEIGHT, partition
 from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.group import combine
 from neuroalign.alignment.inference import significance
-from neuroalign.alignment.inference.group import combine
 from neuroalign.alignment.layers import summarise
 from neuroalign.design.folds import Fold
 from neuroalign.settings.design import Design

@@ -6,10 +6,10 @@ import pytest
 import scipy.stats
 import xarray as xr
 
+from neuroalign.alignment.group import over_subjects
 from neuroalign.alignment.inference import significance
 from neuroalign.alignment.inference.adjacency import adjacency, channel_adjacency
 from neuroalign.alignment.inference.clusters import Neighbours, cluster_masses, enhanced
-from neuroalign.alignment.inference.group import over_subjects
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import Inference
 

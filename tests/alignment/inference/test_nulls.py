@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from neuroalign.alignment.ceiling import noise_ceiling
+from neuroalign.alignment.group import combine
 from neuroalign.alignment.inference import significance
-from neuroalign.alignment.inference.group import combine
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from null_studies import Epochs, Ongoing, Shown, Story

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.stats
 
-from neuroalign.alignment.inference.group import over_subjects, sign_flip
+from neuroalign.alignment.group import over_subjects, sign_flip
 from neuroalign.settings.statistics import Inference
 
 
