@@ -7,10 +7,12 @@ snakemake --cores 8 --configfile my_study.yaml          a study of your own
 import subprocess
 import sys
 
-from neuroalign import layout, stages, triggers
-from neuroalign.configfile import parse as parse_config
+from neuroalign.artefacts import layout
+from neuroalign.provenance import triggers
+from neuroalign.settings.configfile import parse as parse_config
 from neuroalign.errors import NeuroalignError
 from neuroalign.planning.table import Plan, plan_digest, plan_path
+from neuroalign.stages import asked, places, starting
 
 # A config given by the user replaces the demonstration; merging the two would mix their studies.
 if not workflow.overwrite_configfiles:
@@ -25,7 +27,7 @@ except NeuroalignError as error:
     print(f"neuroalign: error: {error}", file=sys.stderr)
     sys.exit(2)
 
-stages.find_command()
+starting.find_command()
 OUT = STUDY.output
 CONFIG = f"{OUT}/{layout.CONFIG}"
 PLAN = Plan(plan_path(STUDY), plan_digest(STUDY, SUBJECTS))
@@ -33,7 +35,7 @@ PLAN = Plan(plan_path(STUDY), plan_digest(STUDY, SUBJECTS))
 
 # Not in a dry run, and not where nothing is left to do.
 onstart:
-    stages.save_config(STUDY)
+    starting.save_config(STUDY)
     if subprocess.run(["neuroalign", "check", CONFIG, "--to-be-simulated"]).returncode:
         sys.exit(2)
     if not PLAN.needs:
@@ -50,7 +52,7 @@ rule all:
     default_target: True
     input:
         report=f"{OUT}/{layout.REPORT}/index.html",
-        timing=stages.timing_files(STUDY),
+        timing=places.timing_files(STUDY),
 
 
 include: "workflow/rules/common.smk"

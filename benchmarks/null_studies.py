@@ -11,10 +11,10 @@ import scipy.signal
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.fold import FoldEncoder
-from neuroalign.alignment.lagged_ridge import FoldLaggedRidge
-from neuroalign.alignment.ridge import FoldRidge
-from neuroalign.arrays import build_responses
+from neuroalign.alignment.fitting.fold import FoldEncoder
+from neuroalign.alignment.fitting.lagged_ridge import FoldLaggedRidge
+from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.resample import remove_drifts
 from neuroalign.design.trials import average_repeats, with_contents
 from neuroalign.settings.design import Design, Folds, Lags, Nuisance

@@ -22,11 +22,11 @@ import xarray as xr
 from null_studies import Epochs, Null, Ongoing, Person, Shown, Story
 from tqdm import tqdm
 
-from neuroalign.alignment import evaluate as evaluation
-from neuroalign.alignment import inference
-from neuroalign.alignment.ceiling import ceilings
-from neuroalign.alignment.evaluate import evaluate
+from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.evaluation import evaluate as evaluation
+from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.group import combine
+from neuroalign.alignment.inference import significance
 from neuroalign.alignment.layers import summarise
 from neuroalign.settings.design import Design, Folds
 from neuroalign.settings.statistics import Ceiling, Inference
@@ -115,7 +115,7 @@ def summaries(people: list[Fitted], average: bool, seed: int) -> list[xr.Dataset
     limits = ceilings(responses, events, CEILING, seed, average)
     found = []
     for one in people:
-        tested = inference.test(one.predictions, one.person.fitted, INFERENCE, seed)
+        tested = significance.test(one.predictions, one.person.fitted, INFERENCE, seed)
         alone = one.scores[["chosen_r"]] * float("nan")
         found.append(summarise(one.scores, alone, tested, limits[one.scores.attrs["subject"]]))
     return found

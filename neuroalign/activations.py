@@ -24,7 +24,7 @@ import pandas as pd
 import zarr
 from tqdm import tqdm
 
-from neuroalign.arrays import layer_group, save_json
+from neuroalign.artefacts.arrays import layer_group, save_json
 from neuroalign.networks.base import OpenNetwork
 from neuroalign.networks.families import open_network
 from neuroalign.networks.origins import origin_digest

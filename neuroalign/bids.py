@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from neuroalign.config import Study
 from neuroalign.errors import DataError, choices
 from neuroalign.headers import count_volumes, read_json
+from neuroalign.settings.config import Study
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import Responses
 

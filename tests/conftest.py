@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import config, configfile
+from neuroalign.settings import config, configfile
 
 WORDS = ("The", "cat", "sat.", "It", "saw", "a", "bird", "and", "ran.")
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2.0, 0, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])

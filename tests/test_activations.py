@@ -21,7 +21,7 @@ import xarray as xr
 import neuroalign
 from neuroalign import activations
 from neuroalign.activations import extract
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError
 from neuroalign.networks.language.text import TextNetwork, open_network
 from neuroalign.settings.networks import Text

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroalign import arrays, bids, config
+from neuroalign import bids
+from neuroalign.artefacts import arrays
 from neuroalign.errors import DataError
 from neuroalign.headers import count_volumes
+from neuroalign.settings import config
 
 LABEL = st.text("abcXYZ019", min_size=1, max_size=6)
 

@@ -34,7 +34,7 @@ STAND_IN = """#!{python}
 import sys
 from pathlib import Path
 import yaml
-from neuroalign import layout as L
+from neuroalign.artefacts import layout as L
 
 command, *rest = sys.argv[1:]
 config = rest[rest.index("--config") + 1] if "--config" in rest else rest[0]

@@ -10,12 +10,12 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.adjacency import adjacency
-from neuroalign.alignment.clusters import Neighbours, corrected
-from neuroalign.alignment.inference import among_targets, significant, standardised
+from neuroalign.alignment.fitting.partition import PARTS, PRODUCT, WEIGHT
+from neuroalign.alignment.inference.adjacency import adjacency
+from neuroalign.alignment.inference.clusters import Neighbours, corrected
+from neuroalign.alignment.inference.significance import among_targets, significant, standardised
 from neuroalign.alignment.layers import ATTENDED, BESIDE, attended, depths
-from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.errors import DataError
 from neuroalign.settings.statistics import CLUSTERED, Inference
 
@@ -46,7 +46,7 @@ def combine(
     settings : Inference
     seed : int
     tests : sequence of Dataset
-        What `inference.test` gave of the same subjects, where few subjects are corrected by neighbours.
+        What `significance.test` gave of the same subjects, where few subjects are corrected by neighbours.
 
     Returns
     -------

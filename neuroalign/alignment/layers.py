@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroalign.alignment.courses import COURSES
-from neuroalign.arrays import place_attributes, target_coordinates
+from neuroalign.alignment.evaluation.courses import COURSES
+from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 
 BESIDE = ("layer", "depth", "source_layer", "source_depth", "lag", "place_x", "place_y")
 """Coordinates beside those of targets that travel from scores to summaries."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign.arrays import Activations
+from neuroalign.artefacts.arrays import Activations
 from neuroalign.design.lagged import ONSETS, Continuous, continuous
 from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
 from neuroalign.design.trials import are_trials, trial_events

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.arrays import save_json
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.arrays import save_json
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store
 from neuroalign.encoders.attention.adaptation import Known, adapt
 from neuroalign.encoders.attention.beside import Beside

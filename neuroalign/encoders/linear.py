@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store
 from neuroalign.encoders.scores import scored
 from neuroalign.encoders.solvers.compute import Compute, host

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store as storage
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.solvers import freed

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from neuroalign.arrays import save_json
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.arrays import save_json
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store
 from neuroalign.encoders.attention.people import checked_responses, people_of
 from neuroalign.encoders.attention.tokens import Pool, Tokens

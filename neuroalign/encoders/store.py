@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from neuroalign.arrays import save_json
+from neuroalign.artefacts.arrays import save_json
 from neuroalign.errors import DataError
 
 WEIGHTS, SETTINGS = "weights.safetensors", "encoder.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neuroalign.config import Study
 from neuroalign.networks.sources import locate
+from neuroalign.settings.config import Study
 
 
 def fetch(study: Study) -> dict[str, Path]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuroalign.alignment.blocks import FIT_BASE, SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
-from neuroalign.config import Study
+from neuroalign.alignment.evaluation.blocks import FIT_BASE, SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
 from neuroalign.planning.facts import NetworkSize, Sizes, SubjectSize
 from neuroalign.planning.table import Need
+from neuroalign.settings.config import Study
 
 MIB = 2**20
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.networks.families import layer_table
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.meeg.check import count_latencies, sensor_size
 from neuroalign.recordings.shown import shown
+from neuroalign.settings.config import Study
 from neuroalign.settings.networks import Network
 from neuroalign.settings.simulation import SimulateEEG, SimulateImages, SimulateStory
 

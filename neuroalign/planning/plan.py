@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.planning.costs import Costs
 from neuroalign.planning.facts import measure
 from neuroalign.planning.table import Need
+from neuroalign.settings.config import Study
 
 UNIVERSAL = "cross_attention"
 """The encoder that several subjects may share."""

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroalign import layout
-from neuroalign.atomic import replacing
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.atomic import replacing
+from neuroalign.settings.config import Study
 
 SNAKEMAKE_MB = 400
 """What a job on a cluster takes beside its command: two processes of Snakemake that watch over it."""

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.cleaning import check_run
 from neuroalign.recordings.files import Recording
@@ -17,6 +16,7 @@ from neuroalign.recordings.formats import find_recordings, open_source
 from neuroalign.recordings.meeg.check import count_samples, sensor_problems
 from neuroalign.recordings.tabular import common_columns, pick_columns, read_confounds
 from neuroalign.recordings.wholeness import check_whole, header_tr
+from neuroalign.settings.config import Study
 from neuroalign.settings.responses import TABLED_KINDS, Responses
 from neuroalign.stimuli.events import count_events, events_path, read_run
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays, bids, layout
+from neuroalign import bids
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import clean_run, describe, describe_sampling, kept_volumes
 from neuroalign.recordings.files import Recording

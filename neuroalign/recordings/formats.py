@@ -7,10 +7,10 @@ from typing import Protocol
 
 import pandas as pd
 
-from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings import files
 from neuroalign.recordings.files import Recording, Source
+from neuroalign.settings.config import Study
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import TABLED_KINDS, Responses
 

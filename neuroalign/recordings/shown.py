@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from neuroalign.config import Study
 from neuroalign.recordings.formats import trials_of_all
+from neuroalign.settings.config import Study
 from neuroalign.settings.features import Features
 from neuroalign.settings.responses import TABLED_KINDS
 from neuroalign.stimuli.events import read_stimuli

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays
+from neuroalign.artefacts import arrays
 from neuroalign.errors import DataError
 from neuroalign.recordings.cleaning import describe_sampling
 from neuroalign.recordings.files import Recording, Source

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from neuroalign import maps
+from neuroalign.maps import geometry
 from neuroalign.report import surfaces
 from neuroalign.report.drawing import paint
 from neuroalign.report.palette import Scale
@@ -39,7 +39,7 @@ class SurfaceCanvas:
         """Lateral and medial views of both hemispheres."""
         colours = {}
         for hemi, mesh in self.meshes.items():
-            shown = maps.on_surface(dataset, values, hemi)[mesh.vertices]
+            shown = geometry.on_surface(dataset, values, hemi)[mesh.vertices]
             painted = paint(shown, scale)
             colours[hemi] = np.where(np.isnan(painted), surfaces.base_grey(mesh)[:, None], painted)
         return [self._rasters[view].paint(colours[hemi]) for view, (hemi, _) in surfaces.VIEWS.items()]
@@ -51,7 +51,7 @@ class VolumeCanvas:
     def __init__(self, dataset: xr.Dataset) -> None:
         from nibabel import orientations
 
-        affine = maps.affine(dataset)
+        affine = geometry.affine(dataset)
         self._orientation = orientations.io_orientation(affine)
         mask = self._turned(dataset, np.ones(dataset.sizes["target"]))
         inside = np.isfinite(mask)
@@ -72,7 +72,9 @@ class VolumeCanvas:
     def _turned(self, dataset: xr.Dataset, values: np.ndarray) -> np.ndarray:
         from nibabel import orientations
 
-        return np.asarray(orientations.apply_orientation(maps.in_volume(dataset, values), self._orientation))
+        return np.asarray(
+            orientations.apply_orientation(geometry.in_volume(dataset, values), self._orientation)
+        )
 
     def draw(self, dataset: xr.Dataset, values: np.ndarray, scale: Scale) -> list[np.ndarray]:
         """One picture per slice."""

@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from neuroalign import arrays, layout
-from neuroalign.artefacts import open_artefact
-from neuroalign.config import Study, twin_name
+from neuroalign.artefacts import arrays, layout
+from neuroalign.artefacts.owned import open_artefact
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
+from neuroalign.settings.config import Study, twin_name
 
 ALL = "all targets"
 """Name of the region that holds every target."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
 from neuroalign.report import palette, plots
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, regions, significant

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
 from neuroalign.report import sensor_words, timings
 from neuroalign.report.attention import attending, attention_sentence
 from neuroalign.report.evidence import Evidence, significant, texts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neuroalign.alignment.ridge import NUISANCE_VARIANCE
-from neuroalign.config import Study
+from neuroalign.alignment.fitting.ridge import NUISANCE_VARIANCE
 from neuroalign.report.evidence import Evidence
+from neuroalign.settings.config import Study
 
 
 def fitting(evidence: Evidence) -> list[str]:

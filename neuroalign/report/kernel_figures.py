@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from neuroalign.maps.sensors import channels, gridded
 from neuroalign.report import sensor_plots
 from neuroalign.report.evidence import TYPES, Evidence, mean, significant
 from neuroalign.report.figures import MAX_SUBJECTS, Picture, called
@@ -13,7 +14,6 @@ from neuroalign.report.sensor_figures import kinds_of, of_kind, peak_latencies, 
 from neuroalign.report.sensor_plots import Lines
 from neuroalign.report.sensor_words import ms
 from neuroalign.report.topographies import Heads, draw_heads
-from neuroalign.sensors import channels, gridded
 
 UNIT = "weight (a.u.)"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroalign import layout
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
 from neuroalign.design.folds import ITEM_FOLDS
 from neuroalign.report.evidence import Evidence, texts
 from neuroalign.report.fitting import fitting
 from neuroalign.report.sensor_methods import lagged_design, sensor_recordings, timing_methods
+from neuroalign.settings.config import Study
 
 REFERENCES = {
     "Abraham 2014": "Abraham, A. et al. (2014). Machine learning for neuroimaging with scikit-learn. "

@@ -12,9 +12,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from neuroalign import layout
-from neuroalign.atomic import replacing
-from neuroalign.config import Study
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.report import (
     figures,
     partition,
@@ -32,6 +31,7 @@ from neuroalign.report.findings import findings, warnings
 from neuroalign.report.methods import methods, references
 from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
+from neuroalign.settings.config import Study
 from neuroalign.settings.networks import Network
 
 POLICY = "SCRIPTS-OF-THIS-PAGE"

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import layout
-from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
+from neuroalign.alignment.fitting.partition import PARTS, PRODUCT, WEIGHT
+from neuroalign.artefacts import layout
 from neuroalign.report import stacks
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean
 from neuroalign.report.figures import MAX_REGIONS, Picture

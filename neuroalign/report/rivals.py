@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
 from neuroalign.report import densities, plots
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.evidence import ALL, Evidence, in_region, mean

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from neuroalign.maps.sensors import INTRACRANIAL, channels, gridded, latencies
 from neuroalign.report import sensor_plots
 from neuroalign.report.evidence import TYPES, Evidence, column, mean, significant
 from neuroalign.report.figures import DEPTH, MAX_SUBJECTS, Picture, called
@@ -15,7 +16,6 @@ from neuroalign.report.palette import SCORE, Scale
 from neuroalign.report.sensor_plots import LayerImage, Lines
 from neuroalign.report.sensor_words import ms
 from neuroalign.report.topographies import Heads, draw_heads
-from neuroalign.sensors import INTRACRANIAL, channels, gridded, latencies
 
 HEADS = 5
 """Latencies whose topographies are drawn."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroalign.config import Study
+from neuroalign.maps.sensors import channels
 from neuroalign.report.evidence import Evidence
 from neuroalign.report.sensor_words import described
-from neuroalign.sensors import channels
+from neuroalign.settings.config import Study
 
 FORMATS = {"eeg": "Pernet 2019", "meg": "Niso 2018", "ieeg": "Holdgraf 2019"}
 """Where the layout of raw recordings is described."""

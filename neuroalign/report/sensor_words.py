@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
+from neuroalign.maps.sensors import channels, gridded, latencies
 from neuroalign.report.evidence import TYPES, Evidence, mean, significant
-from neuroalign.sensors import channels, gridded, latencies
 
 MUCH_DROPPED = 0.25
 """Share of trials above which what was dropped is warned of."""

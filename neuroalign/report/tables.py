@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import __version__, layout
-from neuroalign.alignment.partition import PARTS
-from neuroalign.atomic import replacing
-from neuroalign.provenance import versions
+from neuroalign import __version__
+from neuroalign.alignment.fitting.partition import PARTS
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.atomic import replacing
+from neuroalign.provenance.sources import versions
 from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant, texts
 
 MEASURES = (

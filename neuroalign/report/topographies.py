@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from neuroalign.maps.sensors import MEG
 from neuroalign.report.drawing import colours_of, encoded, paint, styled
 from neuroalign.report.palette import INK, Scale
-from neuroalign.sensors import MEG
 
 FEWEST = 8
 """Channels from which on values between them are interpolated; fewer are dots."""

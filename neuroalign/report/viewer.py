@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neuroalign import layout, maps
+from neuroalign.artefacts import layout
+from neuroalign.maps import geometry
 from neuroalign.report import figures, surfaces
 from neuroalign.report.drawing import paint
 from neuroalign.report.evidence import Evidence, significant
@@ -66,7 +67,8 @@ def _entries(
 ) -> list[dict[str, Any]]:
     verdict = significant(dataset).astype(float)
     mask = {
-        h: _base64(maps.on_surface(dataset, verdict, h)[m.vertices] == 1, np.uint8) for h, m in meshes.items()
+        h: _base64(geometry.on_surface(dataset, verdict, h)[m.vertices] == 1, np.uint8)
+        for h, m in meshes.items()
     }
     out = []
     for shown in figures.shown_maps(dataset, top):
@@ -74,7 +76,8 @@ def _entries(
         low, high = float(finite.min()), float(finite.max())
         codes = {
             hemi: _base64(
-                _coded(maps.on_surface(dataset, shown.values, hemi)[mesh.vertices], low, high), np.uint16
+                _coded(geometry.on_surface(dataset, shown.values, hemi)[mesh.vertices], low, high),
+                np.uint16,
             )
             for hemi, mesh in meshes.items()
         }

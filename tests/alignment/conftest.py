@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.settings.design import Design
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 
 ALL = ("--subject", "01", "--network", "net", "--encoder", "ridge")
 MODEL = ALL[2:]

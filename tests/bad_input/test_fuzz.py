@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroalign import configfile
 from neuroalign.errors import ConfigError, DataError
+from neuroalign.settings import configfile
 from neuroalign.stimuli.events import read_tsv
 
 QUIETLY = settings(
@@ -136,8 +136,8 @@ HEADERS = st.sampled_from(["item", "text", "item\trun"])
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory):
-    from neuroalign.config import Study
     from neuroalign.recordings.trial_tables import find_blocks
+    from neuroalign.settings.config import Study
 
     root = tmp_path_factory.mktemp("fuzzed")
     study: Study = configfile.parse(

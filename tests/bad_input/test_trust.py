@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 
 EVIL = "<script>alert(1)</script>"
 
@@ -53,9 +53,10 @@ def test_files_have_the_mode_of_the_umask(story, run, mask):
     try:
         for command in (("index",), ("stimuli",), ("activations", "--network", "net")):
             assert run(command[0], story.save(), *command[1:]).status == 0
-        from neuroalign import configfile, stages
+        from neuroalign.settings import configfile
+        from neuroalign.stages import starting
 
-        stages.save_config(configfile.load(story.path))
+        starting.save_config(configfile.load(story.path))
     finally:
         os.umask(before)
     made = [path for path in story.out.rglob("*")]

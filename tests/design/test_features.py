@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject, unit_band
 from neuroalign.design.resample import lanczos, remove_drifts
 from neuroalign.errors import DataError

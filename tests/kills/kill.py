@@ -91,11 +91,12 @@ def kill_after(number: int, seconds: float, how: signal.Signals) -> bool:
 
 def commands(folder: Path) -> list[list[str]]:
     """All commands with the config of the study, which is saved in the folder; simulation first."""
-    from neuroalign import configfile, stages
+    from neuroalign.settings import configfile
+    from neuroalign.stages import starting
 
     here = Path.cwd()
     os.chdir(folder)
-    config = str(stages.save_config(configfile.load(STUDY)))
+    config = str(starting.save_config(configfile.load(STUDY)))
     os.chdir(here)
     return [
         ["simulate", "results/small/bids", "--config", config],
@@ -196,9 +197,9 @@ def preload() -> None:
     import torch
 
     torch.set_num_threads(1)
+    from neuroalign.provenance.triggers import READS
     from neuroalign.recordings.simulated import images  # noqa: F401
     from neuroalign.report import page  # noqa: F401
-    from neuroalign.triggers import READS
 
     for reads in READS.values():
         for module in reads.modules:

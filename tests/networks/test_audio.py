@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from neuroalign import activations
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.audio.audio_model import Timing
 from neuroalign.networks.families import layer_names, layer_table, open_network

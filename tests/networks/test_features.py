@@ -12,10 +12,10 @@ import zarr
 from PIL import Image
 
 from neuroalign.activations import extract
-from neuroalign.arrays import open_activations
-from neuroalign.configfile import parse
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import ConfigError, DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
+from neuroalign.settings.configfile import parse
 from neuroalign.settings.features import Features
 from neuroalign.stimuli.media import content_digest, in_stack
 

@@ -12,12 +12,12 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 from neuroalign.activations import extract
-from neuroalign.arrays import open_activations
-from neuroalign.configfile import parse
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import ConfigError, DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.handmade import image_features
 from neuroalign.networks.handmade.image_features import CYCLES, ORIENTATIONS, SIDE
+from neuroalign.settings.configfile import parse
 from neuroalign.settings.features import Handmade
 from neuroalign.settings.networks import Text
 from neuroalign.stimuli.media import content_digest

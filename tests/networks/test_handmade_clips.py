@@ -8,7 +8,7 @@ import pytest
 from transformers.audio_utils import mel_filter_bank, spectrogram
 
 from neuroalign.activations import extract
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.handmade.image_features import relative_luminance

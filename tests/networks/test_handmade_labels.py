@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import configfile, stages, triggers
+from neuroalign import stages
 from neuroalign.activations import extract
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
+from neuroalign.provenance import triggers
+from neuroalign.settings import configfile
 from neuroalign.settings.features import Handmade
 from neuroalign.stimuli.images import gather_images
 from neuroalign.stimuli.labels import labelled

@@ -13,10 +13,10 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from neuroalign import configfile
 from neuroalign.errors import ConfigError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.own.module import prepare
+from neuroalign.settings import configfile
 from neuroalign.settings.modules import Module
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,7 +16,7 @@ import transformers
 from PIL import Image
 
 from neuroalign import activations
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, layer_table, open_network
 from neuroalign.networks.language.conversation import alike, joined, prolonged

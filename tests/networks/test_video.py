@@ -10,7 +10,7 @@ import transformers
 from PIL import Image
 
 from neuroalign import activations
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_table, open_network
 from neuroalign.networks.vision.films import moments

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.random_projection import SparseRandomProjection
 
 from neuroalign import activations
-from neuroalign.arrays import open_activations
+from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import DataError, NetworkError
 from neuroalign.networks.families import layer_names, open_network
 from neuroalign.networks.vision.images import ImageNetwork

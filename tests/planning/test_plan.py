@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import configfile
 from neuroalign.cli import main
 from neuroalign.errors import ConfigError
 from neuroalign.planning.facts import measure
 from neuroalign.planning.measured import Measured, read_measured
 from neuroalign.planning.plan import plan
 from neuroalign.planning.table import SNAKEMAKE_MB, Need, Plan, plan_digest, plan_path, save_plan
+from neuroalign.settings import configfile
 
 ROOT = Path(__file__).parents[2]
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

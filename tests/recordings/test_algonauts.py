@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neuroalign import arrays, bids, configfile, layout, preflight, stages
+from neuroalign import bids, stages
+from neuroalign.artefacts import arrays, layout
+from neuroalign.planning import preflight
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
+from neuroalign.settings import configfile
 from neuroalign.stimuli.media import read_image
 
 IMAGES, MESH = 12, 40

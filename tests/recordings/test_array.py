@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, bids, configfile, layout, preflight, stages
+from neuroalign import bids, stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError, DataError
+from neuroalign.planning import preflight
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
+from neuroalign.settings import configfile
+from neuroalign.stages import starting
 
 TRIALS, TARGETS = 7, 5
 
@@ -224,5 +228,5 @@ def test_a_pattern_may_name_a_field_twice(root):
 
 def test_a_saved_config_reads_back(root):
     made = study(root)
-    again = configfile.load(stages.save_config(made))
+    again = configfile.load(starting.save_config(made))
     assert again == made

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import arrays, bids
+from neuroalign import bids
+from neuroalign.artefacts import arrays
 from neuroalign.errors import ConfigError, DataError
-from neuroalign.maps import write_maps
+from neuroalign.maps.derivatives import write_maps
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 

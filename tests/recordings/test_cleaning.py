@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign import config
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.cleaning import clean_run, describe, drifts, kept_volumes
+from neuroalign.settings import config
 
 N = 120
 

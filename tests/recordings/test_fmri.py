@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, bids, config
+from neuroalign import bids
+from neuroalign.artefacts import arrays
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.fmri import average_responses, read_responses
+from neuroalign.settings import config
 
 N = 40
 PARCELS = ("STG", "IFG", "V1")

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, bids, configfile, layout, stages
+from neuroalign import bids, stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
+from neuroalign.settings import configfile
 
 SHAPE, TRIALS = (4, 3, 2), 10
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from neuroalign import arrays, bids, configfile, layout, preflight, stages
+from neuroalign import bids, stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError, DataError
+from neuroalign.planning import preflight
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
 from neuroalign.recordings.nsd import TRIALS
+from neuroalign.settings import configfile
 from neuroalign.stimuli.media import read_image
 
 SHAPE = (5, 4, 3)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from nilearn.glm.first_level import FirstLevelModel, compute_regressor
 
-from neuroalign import arrays, layout, stages
+from neuroalign import stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.single_trials import apply_weights, trial_weights

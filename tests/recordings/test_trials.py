@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import arrays, bids, layout, stages
+from neuroalign import bids, stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import average_responses, read_responses

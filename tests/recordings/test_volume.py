@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from nilearn.maskers import NiftiMasker
 
-from neuroalign import bids, config
+from neuroalign import bids
 from neuroalign.errors import DataError
 from neuroalign.recordings.fmri import read_responses
+from neuroalign.settings import config
 
 SHAPE = (5, 4, 3)
 N = 60

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import arrays, config, configfile, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.report.evidence import Evidence
+from neuroalign.settings import config, configfile
 
 LAYERS = [f"encoder.layer.{index}" for index in range(-1, 6)]
 LAYERS[0] = "embeddings"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from neuroalign import layout
+from neuroalign.artefacts import layout
 from neuroalign.errors import DataError
 from neuroalign.report.page import write_report
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign.alignment.partition import PARTS
+from neuroalign.alignment.fitting.partition import PARTS
 from neuroalign.report.palette import Stack
 from neuroalign.report.partition import parted, partition_pictures, partition_table
 from neuroalign.report.stacks import partition_stacks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroalign.arrays import target_coordinates
+from neuroalign.artefacts.arrays import target_coordinates
 from neuroalign.report.canvas import VolumeCanvas
 from neuroalign.report.drawing import paint
 from neuroalign.report.palette import CATEGORIES, Scale

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import bids, config, configfile, preflight
+from neuroalign import bids
 from neuroalign.errors import ConfigError, DataError
+from neuroalign.planning import preflight
+from neuroalign.settings import config, configfile
 from neuroalign.stimuli.clips import steps
 from neuroalign.stimuli.events import read_stimuli
 from neuroalign.stimuli.recorded import check_recorded

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import bids, config
+from neuroalign import bids
 from neuroalign.errors import ConfigError, DataError
+from neuroalign.settings import config
 from neuroalign.stimuli.events import read_run, read_stimuli, read_tsv
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neuroalign import bids, config
+from neuroalign import bids
 from neuroalign.errors import DataError
+from neuroalign.settings import config
 from neuroalign.stimuli.events import read_stimuli
 from neuroalign.stimuli.media import check_image, read_image
 

@@ -98,7 +98,7 @@ def of_conditions(pattern):
 
     def files(wildcards):
         return [
-            at(pattern).format(subject=wildcards.subject, network=name, encoder=stages.COMPARED)
+            at(pattern).format(subject=wildcards.subject, network=name, encoder=asked.COMPARED)
             for name in conditions_of(wildcards)
         ]
 
@@ -107,7 +107,7 @@ def of_conditions(pattern):
 
 def tests_of_group(wildcards):
     """Files with the nulls of all subjects, where the group is corrected by neighbours."""
-    if not stages.group_opens_tests(STUDY, wildcards.network):
+    if not asked.group_opens_tests(STUDY, wildcards.network):
         return []
     return expand(
         at(layout.INFERENCE), subject=SUBJECTS, network=wildcards.network, encoder=wildcards.encoder
@@ -123,13 +123,13 @@ def one_of(names):
 TOGETHER = "cross_attention"
 JOINT = STUDY.cross_attention.universal and TOGETHER in STUDY.encoders
 GPUS = 1 if STUDY.cross_attention.device == "cuda" else 0
-FITTED_SUBJECTS = stages.subjects(STUDY)
+FITTED_SUBJECTS = asked.subjects(STUDY)
 ATTENDING_ALONE = [name for name in FITTED_SUBJECTS if not JOINT or name not in SUBJECTS]
 ENCODERS_BY_LAYER = [name for name in STUDY.encoders if name in triggers.BY_LAYER]
 EXTRACTED = list(STUDY.all_networks())
 NETWORKS = list(STUDY.fitted_networks())
-PROMPTED = stages.prompted_networks(STUDY)
+PROMPTED = asked.prompted_networks(STUDY)
 BESIDE = expand(at(layout.ACTIVATIONS), network=STUDY.design.nuisance.networks)
-CONTROLS = [name for name in stages.networks(STUDY) if name not in NETWORKS]
+CONTROLS = [name for name in asked.networks(STUDY) if name not in NETWORKS]
 SIMULATED = [f"{STUDY.dataset.path}/dataset_description.json"] if STUDY.simulate else []
 FIT = "sub-{subject}_network-{network}_encoder-{encoder}"

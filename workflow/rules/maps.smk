@@ -1,7 +1,7 @@
 rule maps:
     input:
-        summaries=stages.summary_files(STUDY),
-        prompts=stages.prompt_files(STUDY),
+        summaries=places.summary_files(STUDY),
+        prompts=places.prompt_files(STUDY),
     output:
         maps=directory(at(layout.MAPS)),
     log:

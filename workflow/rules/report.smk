@@ -1,9 +1,9 @@
 rule report:
     input:
-        summaries=stages.summary_files(STUDY),
-        prompts=stages.prompt_files(STUDY),
-        reconstructions=stages.reconstruction_files(STUDY),
-        timing=stages.timing_files(STUDY),
+        summaries=places.summary_files(STUDY),
+        prompts=places.prompt_files(STUDY),
+        reconstructions=places.reconstruction_files(STUDY),
+        timing=places.timing_files(STUDY),
         maps=at(layout.MAPS),
         simulated=SIMULATED,
     output:

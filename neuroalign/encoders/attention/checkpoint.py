@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from neuroalign.arrays import save_json
-from neuroalign.atomic import replacing
+from neuroalign.artefacts.arrays import save_json
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders.attention.network import Network
 from neuroalign.encoders.attention.optimiser import RowAdam
 from neuroalign.encoders.attention.people import Person

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays
+from neuroalign.artefacts import arrays
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.array import array_shape, read_rows
 from neuroalign.recordings.files import Recording, Source

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from neuroalign import bids
-from neuroalign.config import Study
 from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.meeg.channels import predicted_channels
 from neuroalign.recordings.meeg.raw import open_raw, opening, used_rate
+from neuroalign.settings.config import Study
 from neuroalign.settings.sensors import Sensors
 from neuroalign.stimuli.events import events_path, read_run
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays, bids
+from neuroalign import bids
+from neuroalign.artefacts import arrays
 from neuroalign.errors import DataError, NeuroalignError
 from neuroalign.recordings.files import Recording, find_recordings
 from neuroalign.recordings.joining import finish, join_runs

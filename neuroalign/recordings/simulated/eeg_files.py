@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import DataError
 from neuroalign.recordings.simulated.eeg_viewers import EPOCH_S, SHOWN_S, EEGRun, EEGViewer
 from neuroalign.recordings.simulated.head import Head

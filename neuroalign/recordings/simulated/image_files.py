@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from PIL import Image
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.recordings.simulated.planted_voxels import AFFINE, REGIONS, SHAPE, SPACE, Brain, VoxelPlan
 from neuroalign.recordings.simulated.study_files import (
     StudyFiles,

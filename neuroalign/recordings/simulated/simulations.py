@@ -14,11 +14,11 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from neuroalign import layout
-from neuroalign.atomic import replacing
+from neuroalign.artefacts import layout
+from neuroalign.artefacts.atomic import replacing
 from neuroalign.errors import DataError
 from neuroalign.networks.families import MODULES
-from neuroalign.provenance import stage_digest
+from neuroalign.provenance.sources import stage_digest
 from neuroalign.recordings.simulated.study_files import StudyFiles, write_json
 from neuroalign.settings.networks import COMPUTING, Network
 from neuroalign.settings.simulation import Simulate

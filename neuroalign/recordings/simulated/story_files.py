@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import xarray as xr
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.recordings.simulated import planted
 from neuroalign.recordings.simulated.listeners import Listener, Recording
 from neuroalign.recordings.simulated.narration import Run

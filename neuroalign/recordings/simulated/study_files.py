@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from neuroalign import __version__, layout
+from neuroalign import __version__
+from neuroalign.artefacts import layout
 
 _BIDS_VERSION = "1.10.0"
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import bids, configfile
+from neuroalign import bids
 from neuroalign.recordings.meeg.responses import read_sensors
+from neuroalign.settings import configfile
 from neuroalign.stimuli.events import read_stimuli
 
 RATE = 200.0

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign import bids, configfile
+from neuroalign import bids
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.meeg.responses import read_sensors
+from neuroalign.settings import configfile
 from neuroalign.stimuli.events import read_stimuli
 from tests.recordings.meeg.conftest import EVERY_S, FIRST_S, RATE, WORDS, bump
 

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from neuroalign import arrays, configfile, layout, stages
+from neuroalign import stages
+from neuroalign.artefacts import arrays, layout
 from neuroalign.design.features import design_subject
 from neuroalign.errors import ConfigError, DataError
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.meeg.arrays import read_series
+from neuroalign.settings import configfile
 from tests.recordings.meeg.conftest import CHANNELS, EVERY_S, FIRST_S, RATE, WORDS
 
 

@@ -5,12 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
-from neuroalign import bids, configfile
+from neuroalign import bids
 from neuroalign.errors import DataError
 from neuroalign.recordings.check import problems
 from neuroalign.recordings.fmri import read_responses
 from neuroalign.recordings.formats import list_trials
 from neuroalign.recordings.plain_pickles import read_plain_dictionary
+from neuroalign.settings import configfile
 
 CHANNELS, TIMES = ["O1", "Oz", "O2"], np.round(np.arange(-0.2, 0.2, 0.05), 2)
 SHOWN = {"training": (6, 2), "test": (3, 4)}

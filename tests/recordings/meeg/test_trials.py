@@ -147,7 +147,7 @@ def test_trials_cut_before_are_read_with_the_stimuli_that_are_left(lab):
     raw_settings = study.model_dump(mode="json")
     raw_settings["responses"] |= {"kind": "epochs"}
     raw_settings["dataset"]["derivatives"] = "derivatives/cut"
-    from neuroalign import configfile
+    from neuroalign.settings import configfile
 
     study = configfile.parse(raw_settings)
     assert problems(study) == []
@@ -272,8 +272,8 @@ class TestCheck:
 
 
 def test_gratings_are_read_whole(real_data):
-    from neuroalign import configfile
     from neuroalign.recordings.meeg.responses import read_sensors
+    from neuroalign.settings import configfile
     from neuroalign.stimuli.events import read_stimuli
 
     study = configfile.parse(

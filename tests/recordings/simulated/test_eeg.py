@@ -14,7 +14,7 @@ import pytest
 from scipy.special import eval_legendre
 from scipy.stats import spearmanr
 
-from neuroalign import arrays, layout
+from neuroalign.artefacts import arrays, layout
 from neuroalign.encoders import RidgeEncoder
 from neuroalign.errors import DataError
 from neuroalign.recordings.simulated import head as heads

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neuroalign import arrays, bids, layout
+from neuroalign import bids
+from neuroalign.artefacts import arrays, layout
 from neuroalign.networks.handmade import image_features
 from neuroalign.recordings.simulated import pictures, planted_voxels, simulations
 from neuroalign.recordings.simulated.viewers import invite_viewer

@@ -16,7 +16,8 @@ import transformers
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from neuroalign import arrays, bids, layout
+from neuroalign import bids
+from neuroalign.artefacts import arrays, layout
 from neuroalign.errors import DataError
 from neuroalign.recordings import fmri
 from neuroalign.recordings.simulated import narration, planted, simulations, story

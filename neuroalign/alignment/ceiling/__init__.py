@@ -1,0 +1,1 @@
+"""How well any model could do: from other subjects, and from repeats."""

@@ -1,0 +1,1 @@
+"""One layer in one outer fold, fitted and predicted: by ridge regression of every kind."""

@@ -1,0 +1,1 @@
+"""What is beyond chance: of one target, of all at once, and among neighbours."""

@@ -1,0 +1,1 @@
+"""The prompts of a network beside each other."""

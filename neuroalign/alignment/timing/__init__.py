@@ -1,0 +1,1 @@
+"""When layers predict epochs, what patterns over channels tell, and how both go with depth."""

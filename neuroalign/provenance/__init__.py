@@ -1,0 +1,1 @@
+"""By what results were made, and what makes a stage run again."""

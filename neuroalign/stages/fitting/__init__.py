@@ -1,0 +1,1 @@
+"""What the stages `fit` and `joint` do, encoder by encoder."""
