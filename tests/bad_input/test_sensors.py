@@ -130,10 +130,7 @@ CASES = {
 }
 
 
-NOT_BY_HEADERS = (
-    *("rejected", "flat", "all-bad", "reference", "montage", "reject-type", "long-epoch", "band"),
-    *("band-too-low", "together", "other-rate"),
-)
+NOT_BY_HEADERS = ("rejected", "flat", "all-bad", "long-epoch", "band-too-low", "together", "other-rate")
 """What `check`, which reads no samples, cannot know; the stage itself refuses it."""
 
 

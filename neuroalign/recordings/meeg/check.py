@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,13 @@ from neuroalign.errors import NeuroalignError
 from neuroalign.recordings.files import Recording
 from neuroalign.recordings.meeg.channels import predicted_channels
 from neuroalign.recordings.meeg.raw import open_raw, opening, used_rate
+from neuroalign.recordings.meeg.steps import step_problems
 from neuroalign.settings.config import Study
 from neuroalign.settings.sensors import Sensors
 from neuroalign.stimuli.events import events_path, read_run
+
+if TYPE_CHECKING:
+    import mne
 
 
 def sensor_problems(index: pd.DataFrame, study: Study, recordings: Sequence[Recording]) -> Iterator[str]:
@@ -33,11 +38,13 @@ def sensor_problems(index: pd.DataFrame, study: Study, recordings: Sequence[Reco
     for recording in recordings:
         path = recording.paths[0]
         try:
-            channels, last_s = _header(recording, study)
+            info, last_s = _header(recording, study)
+            channels = predicted_channels(info, study.responses.sensors)
         except NeuroalignError as error:
             text = str(error)
             yield text if text.startswith(str(path)) else f"{path}: {text}"
             continue
+        yield from (f"{path}: {problem}" for problem in step_problems(info, study.responses))
         first = first or (path.name, channels)
         if set(channels) != set(first[1]):
             other = sorted(set(channels) ^ set(first[1]))
@@ -103,17 +110,16 @@ def count_latencies(sensors: Sensors, rate_hz: float) -> int:
     return round((sensors.epoch_s[1] - sensors.epoch_s[0]) * rate_hz) + 1
 
 
-def _header(recording: Recording, study: Study) -> tuple[list[str], float]:
-    """The channels that are predicted, and the time (s) of the last sample; NaN of trials cut before."""
-    sensors, path = study.responses.sensors, recording.paths[0]
+def _header(recording: Recording, study: Study) -> tuple[mne.Info, float]:
+    """What the recording says of itself, and the time (s) of its last sample; NaN of trials cut before."""
+    path = recording.paths[0]
     if study.responses.kind == "epochs":
         import mne
 
         with opening(path):
-            info = mne.read_epochs(path, preload=False, verbose="error").info
-        return predicted_channels(info, sensors), np.nan
+            return mne.read_epochs(path, preload=False, verbose="error").info, np.nan
     raw = open_raw(path)
-    return predicted_channels(raw.info, sensors), float(raw.times[-1])
+    return raw.info, float(raw.times[-1])
 
 
 def _sidecar_problems(index: pd.DataFrame, study: Study, recording: Recording) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.errors import DataError
 from neuroalign.recordings.meeg.raw import used_rate
 from neuroalign.settings.sensors import Sensors
 
@@ -69,20 +69,11 @@ def cut(raw: mne.io.BaseRaw, onsets: np.ndarray, channels: list[str], settings: 
 
     Raises
     ------
-    ConfigError
-        Trials are to be rejected by a type of channel that is not there.
     DataError
         Two stimuli begin at one sample, or no trial is left.
     """
     import mne
 
-    types = set(raw.get_channel_types())
-    for key in ("reject", "flat"):
-        for kind in getattr(settings, key):
-            if kind not in types:
-                raise ConfigError(
-                    f"responses.sensors.{key}: no channel of type '{kind}': {choices(kind, sorted(types))}"
-                )
     rate = used_rate(float(raw.info["sfreq"]), settings)
     step = round(raw.info["sfreq"] / rate)
     if not np.isclose(raw.info["sfreq"], step * rate):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroalign.errors import ConfigError, DataError, choices
+from neuroalign.errors import DataError
 from neuroalign.headers import reading
 from neuroalign.recordings.meeg.channels import PREDICTED, place_channels, predicted_channels
 from neuroalign.settings.sensors import Sensors
@@ -52,7 +52,8 @@ def prepare(raw: mne.io.BaseRaw, settings: Sensors) -> str:
     Parameters
     ----------
     raw : mne.io.BaseRaw
-        Changed in place; channels that are neither predicted nor looked at are dropped.
+        Changed in place; channels that are neither predicted nor looked at are dropped. It has what
+        `steps.check_steps` looks for.
     settings : Sensors
 
     Returns
@@ -63,7 +64,7 @@ def prepare(raw: mne.io.BaseRaw, settings: Sensors) -> str:
     Raises
     ------
     ConfigError
-        A channel, a reference or a montage is not there.
+        A channel is not there.
     DataError
         The recording is too short for the filter, or all its channels are bad.
     """
@@ -93,12 +94,6 @@ def _keep(raw: mne.io.BaseRaw, predicted: list[str], settings: Sensors) -> None:
     """Drop channels that play no part: a reference is of all EEG, and EOG may say which trials to reject."""
     types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
     named = () if isinstance(settings.reference, str) else settings.reference
-    for name in named:
-        if name not in types:
-            raise ConfigError(
-                f"responses.sensors.reference: no channel '{name}': "
-                f"{choices(name, ['average', 'keep', *types])}"
-            )
     used = {*predicted, *named, *(name for name, kind in types.items() if kind in PREDICTED)}
     used |= {name for name, kind in types.items() if kind in {*settings.reject, *settings.flat}}
     raw.pick([name for name in raw.ch_names if name in used], verbose="error")
@@ -109,11 +104,6 @@ def _filter(raw: mne.io.BaseRaw, settings: Sensors) -> None:
     rate = float(raw.info["sfreq"])
     low, high = settings.band_hz
     high = None if high is None or high >= rate / 2 else high
-    if low is not None and low >= rate / 2:
-        raise ConfigError(
-            f"responses.sensors.band_hz begins at {low:g} Hz, but {rate:g} samples a second hold no more "
-            f"than {rate / 2:g} Hz; lower it"
-        )
     lines = [line * k for line in settings.notch_hz for k in range(1, int(rate / 2 // line) + 1)]
     lines = sorted({line for line in lines if line < rate / 2})
     try:

@@ -24,6 +24,7 @@ from neuroalign.recordings.meeg.channels import (
 )
 from neuroalign.recordings.meeg.epochs import Cut, cut, describe_dropped, from_epochs
 from neuroalign.recordings.meeg.raw import open_raw, opening, prepare, used_rate
+from neuroalign.recordings.meeg.steps import check_steps
 from neuroalign.recordings.trials import scale_trials
 from neuroalign.settings.dataset import Dataset
 from neuroalign.settings.responses import Responses
@@ -140,6 +141,7 @@ def _read_run(recording: Recording, settings: Responses, events: pd.DataFrame) -
 def _trials(recording: Recording, settings: Responses, onsets: np.ndarray) -> Sensed:
     raw = open_raw(recording.paths[0])
     channels = predicted_channels(raw.info, settings.sensors)
+    check_steps(raw.info, settings)
     montage = prepare(raw, settings.sensors)
     table = channel_table(raw.info, channels)
     return _of_trials(
@@ -155,6 +157,7 @@ def _trials_before(recording: Recording, settings: Responses, n_stimuli: int) ->
     with opening(path):
         epochs = mne.read_epochs(path, preload=True, verbose="error")
     channels = predicted_channels(epochs.info, settings.sensors)
+    check_steps(epochs.info, settings)
     epochs.info["bads"] = list(dict.fromkeys([*epochs.info["bads"], *settings.sensors.bad]))
     montage = place_channels(epochs, settings.sensors.montage)
     made = from_epochs(epochs, n_stimuli, channels, settings.sensors)
@@ -175,6 +178,7 @@ def _series(recording: Recording, settings: Responses) -> Sensed:
     """A whole run as a time series; samples that are annotated BAD, or trimmed, are left out."""
     raw = open_raw(recording.paths[0])
     channels = predicted_channels(raw.info, settings.sensors)
+    check_steps(raw.info, settings)
     montage = prepare(raw, settings.sensors)
     rate = used_rate(float(raw.info["sfreq"]), settings.sensors)
     if rate < raw.info["sfreq"]:
