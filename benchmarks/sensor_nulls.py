@@ -4,8 +4,7 @@
     python benchmarks/sensor_nulls.py "epochs" --alone      some, without groups
     python benchmarks/sensor_nulls.py --studies 20          fewer studies: wide intervals
 
-Prints two Markdown tables, line by line: of targets and corrections, and of time. README.md says what their
-columns mean.
+Prints a Markdown table, line by line. README.md says what its columns mean.
 """
 
 from __future__ import annotations
@@ -89,9 +88,7 @@ class Cap(Epochs):
         driven = (common @ weights)[person.shown["content"].to_numpy()][:, :, None] * profile
         recorded = person.recorded.copy()
         recorded["response"] = recorded["response"] + self.effect * driven.reshape(len(driven), -1)
-        fitted, kept = (
-            average_repeats(recorded, person.shown) if self.average else (recorded, person.shown)
-        )
+        fitted, kept = average_repeats(recorded, person.shown) if self.average else (recorded, person.shown)
         return Person(with_contents(fitted, kept), kept, recorded, person.shown)
 
     @property
@@ -168,7 +165,7 @@ TARGETS = {
 
 def _outside(bounds: np.ndarray) -> float:
     """Whether an interval (estimate, low, high) leaves out 0; NaN without one."""
-    estimate, low, high = bounds
+    _, low, high = bounds
     return float(low > 0 or high < 0) if np.isfinite(bounds).all() else float("nan")
 
 
@@ -247,9 +244,9 @@ def group(people: list[Made], seed: int) -> dict[str, float]:
     return verdicts(found, made)
 
 
-def line(name: str, columns: list[str], studies: list[dict[str, float]]) -> str:
+def line(name: str, studies: list[dict[str, float]]) -> str:
     cells = []
-    for column in columns:
+    for column in (*TARGETS, *TIMES):
         values = [one[column] for one in studies if np.isfinite(one.get(column, np.nan))]
         if len(values) < 2:
             cells.append("")
@@ -267,26 +264,22 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--alone", action="store_true", help="no groups")
     asked = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {}
+    head = ("case", "studies", *TARGETS, *TIMES)
+    print("| " + " | ".join(head) + " |", "|" + "---|" * len(head), sep="\n", flush=True)
     for name in asked.cases or CASES:
-        alone, together = found.setdefault(name, []), []
+        alone, together = [], []
         for seed in range(asked.studies):
             null = CASES[name].draw(np.random.default_rng(seed), 1 if asked.alone else MANY)
             people = [person(null, one, seed) for one in null.people]
             alone.append(verdicts(people[0].tests, people[0].timing))
             if not asked.alone:
                 together.append(group(people, seed))
+        print(line(name, alone), flush=True)
         if together:
-            found[f"{name}: {MANY} people"] = together
-    for columns in (list(TARGETS), list(TIMES)):
-        head = ("case", "studies", *columns)
-        print("| " + " | ".join(head) + " |", "|" + "---|" * len(head), sep="\n")
-        for name, studies in found.items():
-            print(line(name, columns, studies), flush=True)
-        print()
+            print(line(f"{name}: {MANY} people", together), flush=True)
 
 
 if __name__ == "__main__":
-    # One line per layer and study would bury the tables.
+    # One line per layer and study would bury the table.
     evaluation.tqdm = partial(tqdm, disable=True)
     main()
