@@ -12,9 +12,9 @@ of y_s with m is kept beside it as a lower bound. What is personal to a listener
 ceiling from other subjects is about what is shared (Nili et al. 2014; Lage-Castellanos et al. 2019).
 Intervals come from a bootstrap over blocks of time, whose percentiles are taken further out where blocks are
 few (Hesterberg 2015, The American Statistician 69:371): with eleven blocks a plain percentile interval lies
-above zero twice as often as it says. A ceiling is above chance where this interval of the raw correlation says
-so and shifted series, too (see `synchrony`): the one is short of noise that outlasts a block, the other of
-trends within short runs. Trials have a ceiling of their own: see `repeats`.
+above zero twice as often as it says. A ceiling is above chance where this interval of the raw correlation
+says so and shifted series, too (see `synchrony`): the one is short of noise that outlasts a block, the other
+of trends within short runs. Trials have a ceiling of their own: see `repeats`.
 """
 
 from __future__ import annotations
