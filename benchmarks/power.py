@@ -115,8 +115,9 @@ def tried(null: Null, n_layers: int, seed: int) -> Tried:
     responses, strength = planted(null, person, rng)
     predictions = fitted(null, null.network, responses, person)
     ours = inference.test(predictions, responses, INFERENCE, seed)
-    attributes = {key: value for key, value in predictions.attrs.items() if key != "width"}
-    model = inference.test(xr.Dataset(predictions, attrs=attributes), responses, INFERENCE, seed)
+    by_model = predictions.copy()
+    del by_model.attrs["width"]
+    model = inference.test(by_model, responses, INFERENCE, seed)
     middle = null.network.values[len(null.network.values) // 2]
     single = Network(middle[None], null.network.inputs)
     alone = fitted(null, single, responses, person).assign_attrs(width=1.0)
@@ -126,7 +127,7 @@ def tried(null: Null, n_layers: int, seed: int) -> Tried:
 
 
 def lines(name: str, n_layers: int, studies: list[Tried]) -> list[str]:
-    """A line per strength; the oracle's threshold is what noise of all studies exceeds once in twenty times."""
+    """A line per strength; the oracle's threshold is what noise of all studies exceeds once in twenty."""
     nothing = np.concatenate([one.score[one.strength == 0] for one in studies])
     threshold = np.quantile(nothing, 1 - LEVEL)
     rows = []
