@@ -4,10 +4,10 @@ Shifting what a fold holds out tells how a target's score would spread if folds 
 not: they share pairs of held-out parts, and choose layers by data that others of them are scored with (see
 `inference`). By how much that widens their mean depends on the number of folds, on how alike layers are, on
 how many directions their features have and on the penalties chosen. No formula has all of this; so some
-targets, drawn at random, are moved first, every fold's part of each by an amount of its own, and then go
-the same way: fitted, their penalties and layers chosen, scored. That is a permutation test in which
-everything is fitted anew; too few draws of it for a target's own p, enough for one number, the width, that
-all targets share. It is never less than √2, what pairs alone can make of it: short runs lose their trends
+targets, drawn at random, are moved first, every run of each by an amount of its own (of trials, the items of
+every fold), and then go the same way: fitted, their penalties and layers chosen, scored. That is a
+permutation test in which everything is fitted anew; too few draws of it for a target's own p, enough for one
+number, the width, that all targets share. It is never less than √2, what pairs alone can make of it: short runs lose their trends
 when they are moved in a circle, and blanks then spread less than noise does (1.3 instead of 1.4, of runs of
 30 samples).
 """
@@ -40,13 +40,14 @@ def blanks_of(n_samples: int) -> int:
 
 
 def draw_blanks(observed: np.ndarray, segments: Sequence[Sequence[Segment]], seed: int = 0) -> np.ndarray:
-    """Targets (n_samples, n_blanks) drawn from those there are and moved within what each fold holds out.
+    """Targets (n_samples, n_blanks) drawn from those there are and moved.
 
     Parameters
     ----------
     observed : array (n_samples, n_targets)
-    segments : for every fold, what changes places in the null
-        See `inference.runs_held_out` and `inference.items_held_out`.
+    segments : lists of what is moved as one
+        Whole runs, even where folds are parts of them: what neighbouring folds share must stay. A tenth
+        of the length is the least that a segment is moved, or else slow signals would be left where they are.
     seed : int
     """
     rng = np.random.default_rng(seed)
@@ -54,9 +55,9 @@ def draw_blanks(observed: np.ndarray, segments: Sequence[Sequence[Segment]], see
     drawn = rng.integers(0, max(observed.shape[1], 1), n)
     blanks = np.zeros((len(observed), n), observed.dtype)
     for segment in (part for fold in segments for part in fold):
-        own = observed[segment.samples]
+        own, least = observed[segment.samples], max(1, len(segment) // 10)
         for place, source in enumerate(drawn):
-            order = rng.integers(0, len(segment))
+            order = rng.integers(least, max(len(segment) - least, least) + 1)
             blanks[segment.samples, place] = segment.moved(own[:, source, None], order)[:, 0]
     return blanks
 

@@ -131,8 +131,8 @@ def evaluate(
     courses = Courses.of(responses, resampling)
     # Blanks of lagged features would be as long as the recording, beside few channels.
     blank = activations is not None and not encoder.makes_lags
-    segments = _segments(responses, events, folds) if blank else []
-    more = draw_blanks(observed, segments) if blank else observed[:, :0]
+    segments, moved = _segments(responses, events, folds) if blank else ([], [])
+    more = draw_blanks(observed, moved) if blank else observed[:, :0]
     observed = np.concatenate([observed, more], axis=1)
     task = Task(observed, design, folds, encoder, fingerprint, courses, more.shape[1])
     layers = (NUISANCE,) if activations is None else activations.layers
@@ -155,13 +155,17 @@ def evaluate(
     return labelled, kept
 
 
-def _segments(responses: xr.Dataset, events: pd.DataFrame, folds: Sequence[Fold]) -> list[list[Segment]]:
-    """What changes places in the null, fold by fold."""
+def _segments(
+    responses: xr.Dataset, events: pd.DataFrame, folds: Sequence[Fold]
+) -> tuple[list[list[Segment]], list[list[Segment]]]:
+    """What changes places in the null, fold by fold; and what is moved as one to make blanks."""
     fold_of = folds_of_samples(responses.sizes["sample"], folds)
-    if not are_trials(responses):
-        return runs_held_out(fold_of, responses["run"].values)
-    contents = trial_events(responses, events)["content"].to_numpy()
-    return items_held_out(fold_of, contents, np.random.default_rng(0))
+    if are_trials(responses):
+        contents = trial_events(responses, events)["content"].to_numpy()
+        items = items_held_out(fold_of, contents, np.random.default_rng(0))
+        return items, items
+    runs = responses["run"].values
+    return runs_held_out(fold_of, runs), runs_held_out(np.zeros_like(fold_of), runs)
 
 
 def _labelled(

@@ -159,6 +159,7 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         target_coordinates(responses),
         place_attributes(responses)
         | {f"inference_{key}": value for key, value in settings.model_dump(exclude=NOT_OF_TESTS).items()}
+        | {"inference_widened": float(widened)}
         | notes
         | ({"inference_method": "item"} if are_trials(responses) else {}),
     )
