@@ -7,9 +7,10 @@ how many directions their features have and on the penalties chosen. No formula 
 targets, drawn at random, are moved first, every run of each by an amount of its own (of trials, the items of
 every fold), and then go the same way: fitted, their penalties and layers chosen, scored. That is a
 permutation test in which everything is fitted anew; too few draws of it for a target's own p, enough for one
-number, the width, that all targets share. It is never less than √2, what pairs alone can make of it: short runs lose their trends
-when they are moved in a circle, and blanks then spread less than noise does (1.3 instead of 1.4, of runs of
-30 samples).
+number, the width, that all targets share: with it no more blanks pass at two levels than should, read one
+standard error further out. It is never less than √2, what pairs alone can make of it: short runs lose their
+trends when they are moved in a circle, and blanks then spread less than noise does (1.3 instead of 1.4, of
+runs of 30 samples).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from neuroalign.alignment.inference import Segment, Sides, null_scores
 
@@ -27,11 +27,11 @@ MOST, FEWEST = 1000, 200
 NUMBERS = 20_000_000
 """So many samples of blanks are held at most."""
 
-SHIFTS = 99
+SHIFTS = 199
 """Moves from which a blank's own spread is learned."""
 
 QUANTILES = (0.95, 0.99)
-"""Where the upper tail is compared with that of a normal distribution."""
+"""Where scores of blanks are compared with their own nulls."""
 
 
 def blanks_of(n_samples: int) -> int:
@@ -57,7 +57,7 @@ def draw_blanks(observed: np.ndarray, segments: Sequence[Sequence[Segment]], see
     for segment in (part for fold in segments for part in fold):
         own, least = observed[segment.samples], max(1, len(segment) // 10)
         for place, source in enumerate(drawn):
-            order = rng.integers(least, max(len(segment) - least, least) + 1)
+            order = np.asarray(rng.integers(least, max(len(segment) - least, least) + 1))
             blanks[segment.samples, place] = segment.moved(own[:, source, None], order)[:, 0]
     return blanks
 
@@ -65,7 +65,7 @@ def draw_blanks(observed: np.ndarray, segments: Sequence[Sequence[Segment]], see
 def width_of_blanks(
     sides: Sides, nuisance: np.ndarray, segments: Sequence[Sequence[Segment]], seed: int = 0
 ) -> float:
-    """How much wider the upper tail of the mean over folds is than that of independent folds, in sd.
+    """How much wider the upper tail of the mean over folds is than that of independent folds.
 
     Parameters
     ----------
@@ -83,9 +83,11 @@ def width_of_blanks(
     rng = np.random.default_rng(seed)
     moves = [[rng.integers(0, len(part), SHIFTS) for part in fold] for fold in segments]
     statistic, null = null_scores(sides, nuisance, segments, moves, 1.0)
-    spread = np.sqrt((null.astype(float) ** 2).mean(axis=0))
-    told = spread > 1e-9
-    if not told.any():
-        return float(np.sqrt(2))
-    found = np.quantile(statistic[told] / spread[told], QUANTILES) / scipy.stats.norm.ppf(QUANTILES)
-    return float(max(np.sqrt(2), *found))
+    found = [np.sqrt(2)]
+    for level in QUANTILES:
+        own = np.quantile(null, level, axis=0, method="weibull")
+        told = own > 1e-9
+        if told.any():
+            further = level + np.sqrt(level * (1 - level) / told.sum())
+            found.append(np.quantile(statistic[told] / own[told], min(further, 1.0)))
+    return float(max(found))

@@ -80,8 +80,8 @@ def test_layers_that_are_alike_need_a_narrower_null_than_the_model_thinks(tmp_pa
         return rng.standard_normal((8, *shape))
 
     near, far = (fitted(study, layers, 0, tmp_path)[1].attrs["width"] for layers in (alike, alone))
-    assert np.sqrt(2) <= near < 0.9 * far
-    assert near < 0.85 * width(6, 8)
+    assert np.sqrt(2) <= near < far
+    assert near < 0.95 * width(6, 8)
 
 
 def test_the_width_is_that_of_noise(tmp_path):
@@ -106,8 +106,10 @@ def test_predictions_without_a_width_are_tested_by_the_model_of_layers(planted, 
     predictions_width = predictions.attrs.pop("width")
     modelled = inference.test(predictions, planted.responses, Inference(permutations=199), 0)
     assert modelled.attrs["inference_widened"] == pytest.approx(width(4, 4))
-    assert width(4, 4) > predictions_width > np.sqrt(2) - 1e-9
-    assert (modelled["p"] >= measured["p"])[measured["r_unique"] > 0].all()
+    wider = np.sign(width(4, 4) - predictions_width)
+    less = wider * (modelled["p"] - measured["p"]).values
+    assert (less >= 0)[measured["r_unique"].values > 0.02].all()
+    assert (less > 0).any()
 
 
 def test_noise_of_independent_folds_has_the_spread_of_a_normal_distribution(rng):
@@ -117,6 +119,8 @@ def test_noise_of_independent_folds_has_the_spread_of_a_normal_distribution(rng)
     segments = runs_held_out(fold, runs)
     sides = Sides(*rng.standard_normal((2, 240, 2000)))
     assert blanks.width_of_blanks(sides, np.empty((240, 0)), segments) == pytest.approx(np.sqrt(2))
+    doubled = Sides(sides.predicted, np.roll(sides.observed, 1, axis=0) + 0.1 * sides.predicted)
+    assert blanks.width_of_blanks(doubled, np.empty((240, 0)), segments) > np.sqrt(2)
     moves = [[rng.integers(0, 60, 99)] for _ in range(4)]
     statistic, null = null_scores(sides, np.empty((240, 0)), segments, moves, 1.0)
     z = np.quantile(statistic / null.std(axis=0), 0.95) / scipy.stats.norm.ppf(0.95)
