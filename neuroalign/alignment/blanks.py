@@ -56,9 +56,9 @@ def draw_blanks(observed: np.ndarray, segments: Sequence[Sequence[Segment]], see
     blanks = np.zeros((len(observed), n), observed.dtype)
     for segment in (part for fold in segments for part in fold):
         own, least = observed[segment.samples], max(1, len(segment) // 10)
-        for place, source in enumerate(drawn):
-            order = np.asarray(rng.integers(least, max(len(segment) - least, least) + 1))
-            blanks[segment.samples, place] = segment.moved(own[:, source, None], order)[:, 0]
+        orders = rng.integers(least, max(len(segment) - least, least) + 1, n)
+        rows = (np.arange(len(own))[:, None] - segment.repeats * orders) % len(own)
+        blanks[segment.samples] = own[rows, drawn]
     return blanks
 
 
