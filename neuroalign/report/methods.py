@@ -287,7 +287,8 @@ def _inference(evidence: Evidence) -> list[str]:
     }[settings.correction]
     out = [
         "Targets were tested, one-sided, for a held-out partial correlation above chance, against "
-        f"{count} {how}; the null was widened by √2, since every pair of folds is used in both directions. "
+        f"{count} {how}; the null was widened, at least by √2, since every pair of folds is used in both "
+        "directions and folds choose layers. "
         f"Targets are called significant at {rule}."
     ]
     group = next((d for key, d in evidence.groups.items() if key[0] in evidence.study.conditions()), None)

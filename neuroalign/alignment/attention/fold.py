@@ -51,10 +51,15 @@ class FoldNuisance:
         return {}
 
     def fit_fold(
-        self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
+        self,
+        observed: np.ndarray,
+        nuisance: np.ndarray,
+        network: np.ndarray | None,
+        fold: Fold,
+        blanks: int = 0,
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`."""
-        fitted = FoldRidge(self.alphas).fit_fold(observed, nuisance, None, fold)
+        fitted = FoldRidge(self.alphas).fit_fold(observed, nuisance, None, fold, blanks)
         return FoldFit(fitted.predicted, fitted.cv_r, {})
 
 

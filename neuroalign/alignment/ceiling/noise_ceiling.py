@@ -12,11 +12,14 @@ of y_s with m is kept beside it as a lower bound. What is personal to a listener
 ceiling from other subjects is about what is shared (Nili et al. 2014; Lage-Castellanos et al. 2019).
 Intervals come from a bootstrap over blocks of time, whose percentiles are taken further out where blocks are
 few (Hesterberg 2015, The American Statistician 69:371): with eleven blocks a plain percentile interval lies
-above zero twice as often as it says. Trials have a ceiling of their own: see `repeats`.
+above zero twice as often as it says. A ceiling is above chance where this interval of the raw correlation
+says so and shifted series, too (see `synchrony`): the one is short of noise that outlasts a block, the other
+of trends within short runs. Trials have a ceiling of their own: see `repeats`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +29,7 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.ceiling.repeats import repeat_ceiling
+from neuroalign.alignment.ceiling.synchrony import Shifts
 from neuroalign.artefacts.arrays import place_attributes, target_coordinates
 from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.design.trials import are_trials
@@ -61,7 +65,8 @@ def ceilings(
     -------
     mapping of subject label → Dataset
         `ceiling`, `ceiling_low`, `ceiling_high`, `raw_r` per target, and `above_chance`: the interval
-        of the raw correlation lies above zero. All NaN, with the reason, where there is no way to tell.
+        of the raw correlation lies above zero and, of time series, shifted ones correlate less. All NaN, with
+        the reason, where there is no way to tell.
     """
     if any(are_trials(data) for data in responses.values()):
         return {
@@ -75,8 +80,8 @@ def ceilings(
     }
     made = {}
     for label, data in responses.items():
-        parts, method, reason = _others(label, people, settings)
-        made[label] = _one(data, parts, method, reason, settings, np.random.default_rng(seed))
+        shared = _others(label, people, settings)
+        made[label] = _one(data, shared, settings, np.random.default_rng(seed))
     return made
 
 
@@ -93,30 +98,47 @@ class _Listener:
     timeline: Timeline
 
 
-def _others(label: str, people: dict[str, _Listener], settings: Ceiling) -> tuple[list[np.ndarray], str, str]:
+@dataclass(frozen=True)
+class _Shared:
     """Series (n_samples, n_targets) that share the stimulus: first the subject's own, then the others'.
 
-    Returns them with the method used and, where there is none, the reason.
+    With the lengths of their runs, the method used and, where there is none, the reason.
     """
+
+    series: list[np.ndarray]
+    lengths: list[int]
+    method: str
+    reason: str = ""
+
+
+def _others(label: str, people: dict[str, _Listener], settings: Ceiling) -> _Shared:
+    """What a subject's responses are compared with."""
     if settings.method == "none":
-        return [], "none", "ceiling.method is none"
+        return _Shared([], [], "none", "ceiling.method is none")
     reason = ""
     if settings.method in ("auto", "repeats") and label != AVERAGE:
-        repeats = _repeats(people[label])
+        repeats, lengths = _repeats(people[label])
         if repeats:
-            return repeats, "repeats", ""
+            return _Shared(repeats, lengths, "repeats")
         reason = "no two runs had the same stimuli"
     if settings.method in ("auto", "subjects"):
         same, reason = _same_stimuli(label, people)
         if same:
-            return same, "subjects", ""
-    return [], "none", reason
+            runs = next(iter(people.values())) if label == AVERAGE else people[label]
+            return _Shared(same, _run_lengths(runs.data["run"].values), "subjects")
+    return _Shared([], [], "none", reason)
 
 
-def _repeats(listener: _Listener) -> list[np.ndarray]:
+def _run_lengths(runs: np.ndarray) -> list[int]:
+    """Samples of every run, in order."""
+    cuts = np.flatnonzero(runs[1:] != runs[:-1]) + 1
+    return np.diff([0, *cuts.tolist(), len(runs)]).tolist()
+
+
+def _repeats(listener: _Listener) -> tuple[list[np.ndarray], list[int]]:
     """The subject's runs of one stimulus, aligned; several stimuli follow each other in time.
 
-    Only as many repeats as every repeated stimulus has are used.
+    Only as many repeats as every repeated stimulus has are used. With the lengths of what is aligned.
     """
     runs = listener.data["run"].values.astype(str)
     groups: dict[tuple[Any, ...], list[str]] = {}
@@ -124,14 +146,14 @@ def _repeats(listener: _Listener) -> list[np.ndarray]:
         groups.setdefault(signature, []).append(run)
     groups = {key: members for key, members in groups.items() if len(members) > 1}
     if not groups:
-        return []
+        return [], []
     count = min(len(members) for members in groups.values())
     aligned: list[list[np.ndarray]] = [[] for _ in range(count)]
     for members in groups.values():
         length = min(int((runs == run).sum()) for run in members[:count])
         for place, run in enumerate(members[:count]):
             aligned[place].append(listener.series[runs == run][:length])
-    return [np.concatenate(parts) for parts in aligned]
+    return [np.concatenate(parts) for parts in aligned], [len(part) for part in aligned[0]]
 
 
 def _same_stimuli(label: str, people: dict[str, _Listener]) -> tuple[list[np.ndarray], str]:
@@ -173,16 +195,14 @@ def _unit(data: xr.Dataset) -> np.ndarray:
 
 def _one(
     data: xr.Dataset,
-    series: list[np.ndarray],
-    method: str,
-    reason: str,
+    shared: _Shared,
     settings: Ceiling,
     rng: np.random.Generator,
 ) -> xr.Dataset:
     """Ceiling and interval of one subject from its own series and the others'."""
     n_targets = data.sizes["target"]
     values = np.full((len(NAMES), n_targets), np.nan, np.float32)
-    raw_low = np.full(n_targets, np.nan)
+    above, series = np.zeros(n_targets, bool), shared.series
     if series:
         blocks = _time_blocks(len(series[0]), float(data.attrs["tr"]), settings.block_s)
         draws = rng.multinomial(
@@ -190,17 +210,21 @@ def _one(
         )
         weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
         tail = _expanded(settings.confidence, blocks.max() + 1)
+        of_mean = data.attrs["subject"] == AVERAGE
+        sides, level = len(series) if of_mean else 2, (1 - settings.confidence) / 2
+        shifts = Shifts.draw(shared.lengths, sides, level, settings.bootstraps, rng)
         for start in range(0, n_targets, BLOCK):
             part = slice(start, start + BLOCK)
-            moments = _moments([one[:, part] for one in series], blocks)
-            estimate = _mean_ceiling if data.attrs["subject"] == AVERAGE else _ceiling
-            ceiling, raw = estimate(np.tensordot(weights, moments, axes=1))
+            of_part = [one[:, part] for one in series]
+            estimate = _mean_ceiling if of_mean else _ceiling
+            ceiling, raw = estimate(np.tensordot(weights, _moments(of_part, blocks), axes=1))
             with np.errstate(invalid="ignore"):
                 low, high = _percentiles(ceiling[1:], tail)
-                raw_low[part] = _percentiles(raw[1:], tail)[0]
+                above[part] = _percentiles(raw[1:], tail)[0] > 0
             values[:, part] = ceiling[0], low, high, raw[0]
-    attributes = {"method": method, "reason": reason, "n": len(series), "confidence": settings.confidence}
-    return _labelled(data, values, raw_low, attributes)
+            above[part] &= shifts.above_chance(of_part if of_mean else [of_part[0], _mean_of(of_part[1:])])
+    attributes = {"method": shared.method, "reason": shared.reason, "n": len(series)}
+    return _labelled(data, values, above, attributes | {"confidence": settings.confidence})
 
 
 def _of_trials(
@@ -208,7 +232,7 @@ def _of_trials(
 ) -> xr.Dataset:
     """Ceiling and interval of one subject from trials of the same stimulus."""
     values = np.full((len(NAMES), data.sizes["target"]), np.nan, np.float32)
-    raw_low = np.full(data.sizes["target"], np.nan)
+    above = np.zeros(data.sizes["target"], bool)
     of_subject = events[events["subject"] == data.attrs["subject"]]
     found, reason = None, "ceiling.method is none"
     if settings.method in ("auto", "repeats"):
@@ -220,7 +244,7 @@ def _of_trials(
         ceiling, reliability = found
         tail = 50 * (1 - settings.confidence)
         low, high = _percentiles(ceiling[1:], tail)
-        raw_low = _percentiles(reliability[1:], tail)[0]
+        above = _percentiles(reliability[1:], tail)[0] > 0
         values[:] = ceiling[0], low, high, reliability[0]
     method = "none" if found is None else f"repeated trials ({settings.repeats})"
     attributes = {
@@ -229,23 +253,28 @@ def _of_trials(
         "n": int(of_subject["content"].value_counts().max()),
         "confidence": settings.confidence,
     }
-    return _labelled(data, values, raw_low, attributes)
+    return _labelled(data, values, above, attributes)
 
 
 def _labelled(
-    data: xr.Dataset, values: np.ndarray, raw_low: np.ndarray, attributes: dict[str, Any]
+    data: xr.Dataset, values: np.ndarray, above: np.ndarray, attributes: dict[str, Any]
 ) -> xr.Dataset:
     """Rows of `NAMES` and whether the raw correlation is above chance, with whose and where they are."""
-    above = np.nan_to_num(raw_low, nan=-1.0) > 0
-    above &= np.isfinite(values[0])
+    above = above & np.isfinite(values[0]) & data["valid"].values
     values[:, ~data["valid"].values] = np.nan
-    above &= data["valid"].values
     return xr.Dataset(
         {name: ("target", row) for name, row in zip(NAMES, values, strict=True)}
         | {"above_chance": ("target", above)},
         target_coordinates(data),
         place_attributes(data) | attributes,
     )
+
+
+def _mean_of(others: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean (n_samples, n_targets) of series, of those that have a target; 0 where none has."""
+    stacked = np.stack(others)
+    there = np.isfinite(stacked).all(axis=1, keepdims=True)
+    return np.where(there, stacked, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
 
 
 def _time_blocks(n_samples: int, tr: float, block_s: float) -> np.ndarray:

@@ -17,6 +17,7 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
+from neuroalign.alignment.inference.blanks import blanks_of
 from neuroalign.artefacts.arrays import open_arrays, save_arrays
 from neuroalign.artefacts.atomic import replacing
 from neuroalign.errors import DataError
@@ -80,7 +81,8 @@ class FitSize:
         """
         order = min(self.samples, max(self.features, 1))
         matrices = (16 if self.banded else 8) * 8 * order**2
-        return FIT_BASE + self.more + 22 * self.samples * self.features + matrices
+        beside = self.each * blanks_of(self.samples)
+        return FIT_BASE + self.more + 22 * self.samples * self.features + matrices + beside
 
     @property
     def each(self) -> float:

@@ -21,12 +21,20 @@ from tqdm import tqdm
 
 from neuroalign.alignment.evaluation.courses import COURSES, Courses, Resampling
 from neuroalign.alignment.evaluation.held_out import held_out
-from neuroalign.alignment.evaluation.scored import fold_scores, labelled_predictions, labelled_scores
+from neuroalign.alignment.evaluation.scored import (
+    fold_scores,
+    folds_of_samples,
+    labelled_predictions,
+    labelled_scores,
+)
 from neuroalign.alignment.fitting.fold import FoldEncoder
+from neuroalign.alignment.inference.blanks import draw_blanks, width_of_blanks
+from neuroalign.alignment.inference.significance import Segment, Sides, items_held_out, runs_held_out
 from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.artefacts.layout import NUISANCE
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
+from neuroalign.design.trials import are_trials, trial_events
 from neuroalign.errors import DataError
 from neuroalign.settings.design import Design
 
@@ -51,6 +59,8 @@ class Task:
         Changes whenever the result of a layer would; guards layers kept from an earlier run.
     courses : Courses or None
         Of epochs: what is scored over latencies while predictions are at hand.
+    blanks : int
+        So many of the last targets have nothing in them; see `blanks`.
     """
 
     observed: np.ndarray
@@ -59,6 +69,12 @@ class Task:
     encoder: FoldEncoder
     fingerprint: str
     courses: Courses | None
+    blanks: int = 0
+
+    @property
+    def real(self) -> slice:
+        """The targets that are no blanks."""
+        return slice(self.observed.shape[1] - self.blanks)
 
 
 def evaluate(
@@ -113,7 +129,12 @@ def evaluate(
     folds, warnings = held_out(responses, events, activations, settings, design.lag)
     observed = responses["response"].values[:, valid]
     courses = Courses.of(responses, resampling)
-    task = Task(observed, design, folds, encoder, fingerprint, courses)
+    # Blanks of lagged features would be as long as the recording, beside few channels.
+    blank = activations is not None and not encoder.makes_lags
+    segments, moved = _segments(responses, events, folds) if blank else ([], [])
+    more = draw_blanks(observed, moved) if blank else observed[:, :0]
+    observed = np.concatenate([observed, more], axis=1)
+    task = Task(observed, design, folds, encoder, fingerprint, courses, more.shape[1])
     layers = (NUISANCE,) if activations is None else activations.layers
     scored = []
     for number, name in enumerate(tqdm(layers, unit="layer", disable=None, desc="fit")):
@@ -124,9 +145,27 @@ def evaluate(
     prediction = _chosen_predictions(task, scores["chosen_layer"].values, partial)
     shutil.rmtree(partial, ignore_errors=True)
     depth = np.zeros(1) if activations is None else activations.depth
-    labelled = _labelled(task, scores, layers, depth, responses)
+    labelled = _labelled(task, scores.isel(target=task.real), layers, depth, responses)
     labelled.attrs["warnings"] = warnings
-    return labelled, labelled_predictions(prediction, design, folds, responses, len(layers))
+    kept = labelled_predictions(prediction[:, task.real], design, folds, responses, len(layers))
+    if task.blanks:
+        last = slice(observed.shape[1] - task.blanks, None)
+        sides = Sides(prediction[:, last], observed[:, last])
+        kept.attrs["width"] = width_of_blanks(sides, design.nuisance, segments)
+    return labelled, kept
+
+
+def _segments(
+    responses: xr.Dataset, events: pd.DataFrame, folds: Sequence[Fold]
+) -> tuple[list[list[Segment]], list[list[Segment]]]:
+    """What changes places in the null, fold by fold; and what is moved as one to make blanks."""
+    fold_of = folds_of_samples(responses.sizes["sample"], folds)
+    if are_trials(responses):
+        contents = trial_events(responses, events)["content"].to_numpy()
+        items = items_held_out(fold_of, contents, np.random.default_rng(0))
+        return items, items
+    runs = responses["run"].values
+    return runs_held_out(fold_of, runs), runs_held_out(np.zeros_like(fold_of), runs)
 
 
 def _labelled(
@@ -179,14 +218,15 @@ def _fit_layer(task: Task, activations: Activations | None, number: int, partial
     prediction = np.full(observed.shape, np.nan, np.float32)
     over_time = []
     for at, fold in enumerate(task.folds if observed.shape[1] else []):
-        fitted = task.encoder.fit_fold(observed, beside, network, fold)
+        fitted = task.encoder.fit_fold(observed, beside, network, fold, task.blanks)
         prediction[fold.test], found["cv_r"][at] = fitted.predicted, fitted.cv_r
         beyond = None if network is None else nuisance
         made = fold_scores(fitted.predicted, observed, fold, beyond)
         for name, values in (fitted.extras | made).items():
             found[name][at] = values
         if task.courses is not None:
-            over_time.append(task.courses.fold(fitted.predicted, observed[fold.test], fold.test, at))
+            real = fitted.predicted[:, task.real], observed[fold.test][:, task.real]
+            over_time.append(task.courses.fold(*real, fold.test, at))
     data: dict[str, Any] = {name: (dims[name], values) for name, values in found.items()}
     if over_time:
         mean = np.mean(over_time, axis=0).astype(np.float32)

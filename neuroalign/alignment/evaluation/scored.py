@@ -85,14 +85,11 @@ def labelled_predictions(
 
     `n_layers` is among how many layers every fold chose, which the null must know.
     """
-    fold_of = np.full(len(prediction), -1, np.int16)
-    for at, fold in enumerate(folds):
-        fold_of[fold.test] = at
     return xr.Dataset(
         {
             "prediction": (("sample", "target"), among_all(prediction, responses["valid"].values)),
             "nuisance": (("sample", "feature"), design.nuisance),
-            "fold": ("sample", fold_of),
+            "fold": ("sample", folds_of_samples(len(prediction), folds)),
         },
         {
             "run": responses["run"],
@@ -102,6 +99,14 @@ def labelled_predictions(
         },
         place_attributes(responses) | {"n_layers": n_layers},
     )
+
+
+def folds_of_samples(n: int, folds: Sequence[Fold]) -> np.ndarray:
+    """The number of the fold that holds out each of n samples; −1 for none."""
+    found = np.full(n, -1, np.int16)
+    for at, fold in enumerate(folds):
+        found[fold.test] = at
+    return found
 
 
 def among_all(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

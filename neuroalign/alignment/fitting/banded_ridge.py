@@ -52,23 +52,32 @@ class FoldBandedRidge:
         return dict.fromkeys(("alpha",) if control else ("alpha", WEIGHT, *PARTS, *PRODUCT), ())
 
     def fit_fold(
-        self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
+        self,
+        observed: np.ndarray,
+        nuisance: np.ndarray,
+        network: np.ndarray | None,
+        fold: Fold,
+        blanks: int = 0,
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`; one band alone is ridge."""
         if network is None:
-            return FoldRidge(self.alphas).fit_fold(observed, nuisance, None, fold)
+            return FoldRidge(self.alphas).fit_fold(observed, nuisance, None, fold, blanks)
         bands = [unit_band(features, fold.train) for features in (network, nuisance)]
-        both = self._fit_both(bands, observed, fold)
+        both = self._fit_both(bands, observed, fold, blanks)
         parts = both.predict(np.concatenate(bands, axis=1)[fold.test], split=True)
         held, reference = observed[fold.test], observed[fold.train].mean(axis=0)
         predicted = parts.sum(axis=0) + both.intercept_.astype(parts.dtype)
-        alone = [fit_ridge(band, observed, fold, self.alphas).predict(band[fold.test]) for band in bands]
+        alone = [
+            fit_ridge(band, observed, fold, self.alphas, blanks).predict(band[fold.test]) for band in bands
+        ]
         scores = [metrics.r_squared(each, held, reference) for each in (predicted, *alone)]
         product = metrics.product_measure(parts, held, reference)
         extras = {"alpha": both.best_alphas_, WEIGHT: both.band_weights_[0], **partition(*scores)}
         return FoldFit(predicted, both.cv_r_, extras | dict(zip(PRODUCT, product, strict=True)))
 
-    def _fit_both(self, bands: list[np.ndarray], observed: np.ndarray, fold: Fold) -> BandedRidgeEncoder:
+    def _fit_both(
+        self, bands: list[np.ndarray], observed: np.ndarray, fold: Fold, blanks: int
+    ) -> BandedRidgeEncoder:
         inside, responses = np.concatenate(bands, axis=1)[fold.train], observed[fold.train]
         first = bands[0].shape[1]
         columns = {"network": slice(0, first), "nuisance": slice(first, None)}
@@ -79,4 +88,4 @@ class FoldBandedRidge:
             )
             return encoder.fit(inside, responses)
 
-        return fit_widening(fit, self.alphas)
+        return fit_widening(fit, self.alphas, blanks)

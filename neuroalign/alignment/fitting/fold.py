@@ -57,7 +57,12 @@ class FoldEncoder(Protocol):
         """
 
     def fit_fold(
-        self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
+        self,
+        observed: np.ndarray,
+        nuisance: np.ndarray,
+        network: np.ndarray | None,
+        fold: Fold,
+        blanks: int = 0,
     ) -> FoldFit:
         """Predict what a fold holds out; its inner folds choose.
 
@@ -68,6 +73,8 @@ class FoldEncoder(Protocol):
         network : array (n_samples, n_features) or None
             None fits the nuisance features alone.
         fold : Fold
+        blanks : int
+            So many of the last targets are `blanks`, which decide nothing for others.
         """
 
 
@@ -81,7 +88,7 @@ class Chosen(Protocol):
 Encoder = TypeVar("Encoder", bound=Chosen)
 
 
-def fit_widening(fit: Callable[[np.ndarray], Encoder], alphas: Sequence[float]) -> Encoder:
+def fit_widening(fit: Callable[[np.ndarray], Encoder], alphas: Sequence[float], blanks: int = 0) -> Encoder:
     """Fit with a grid of α; where too many well-predicted targets choose its end, widen it and fit again.
 
     A target counts as well predicted from an inner r of `PREDICTED_R`; without signal the largest α is
@@ -93,11 +100,14 @@ def fit_widening(fit: Callable[[np.ndarray], Encoder], alphas: Sequence[float]) 
         Gives back a fitted encoder.
     alphas : sequence of float
         The grid to begin with.
+    blanks : int
+        So many of the last targets do not count.
     """
     grid = np.asarray(alphas, float)
     for _ in range(MOST_WIDENINGS):
         encoder = fit(grid)
-        chosen = encoder.best_alphas_[encoder.cv_r_ > PREDICTED_R]
+        counted = slice(len(encoder.cv_r_) - blanks)
+        chosen = encoder.best_alphas_[counted][encoder.cv_r_[counted] > PREDICTED_R]
         low, high = ((chosen == end).mean() if len(chosen) else 0.0 for end in (grid[0], grid[-1]))
         if max(low, high) <= EDGE_SHARE or len(grid) < 2:
             break

@@ -66,7 +66,12 @@ class FoldLaggedRidge:
         return {"alpha": (), "kernel": ("lag",)}
 
     def fit_fold(
-        self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
+        self,
+        observed: np.ndarray,
+        nuisance: np.ndarray,
+        network: np.ndarray | None,
+        fold: Fold,
+        blanks: int = 0,
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`; features are at no lag yet.
 
@@ -81,7 +86,7 @@ class FoldLaggedRidge:
             encoder = LaggedRidgeEncoder(self.lags, grid, fold.inner, metric="r2")
             return encoder.fit(inside, observed[fold.train], segments)
 
-        encoder = fit_widening(fit, self.alphas)
+        encoder = fit_widening(fit, self.alphas, blanks)
         around = self.around(fold.test)
         held = np.searchsorted(around, fold.test)
         predicted = encoder.predict(features[around], self.joined(around))[held]

@@ -47,11 +47,16 @@ class FoldRidge:
         return {"alpha": ()}
 
     def fit_fold(
-        self, observed: np.ndarray, nuisance: np.ndarray, network: np.ndarray | None, fold: Fold
+        self,
+        observed: np.ndarray,
+        nuisance: np.ndarray,
+        network: np.ndarray | None,
+        fold: Fold,
+        blanks: int = 0,
     ) -> FoldFit:
         """See `FoldEncoder.fit_fold`."""
         features = side_by_side(nuisance, network, fold.train)
-        encoder = fit_ridge(features, observed, fold, self.alphas)
+        encoder = fit_ridge(features, observed, fold, self.alphas, blanks)
         predicted = encoder.predict(features[fold.test])
         return FoldFit(predicted, encoder.cv_r_, {"alpha": encoder.best_alphas_})
 
@@ -66,7 +71,7 @@ def side_by_side(nuisance: np.ndarray, network: np.ndarray | None, train: np.nda
 
 
 def fit_ridge(
-    features: np.ndarray, observed: np.ndarray, fold: Fold, alphas: Sequence[float]
+    features: np.ndarray, observed: np.ndarray, fold: Fold, alphas: Sequence[float], blanks: int = 0
 ) -> RidgeEncoder:
     """Fit the training samples of a fold; its inner folds choose α for every target.
 
@@ -77,9 +82,11 @@ def fit_ridge(
     observed : array (n_samples, n_targets)
     fold : Fold
     alphas : sequence of float
+    blanks : int
+        So many of the last targets have no say in the grid.
     """
     inside, responses = features[fold.train], observed[fold.train]
-    return fit_widening(lambda grid: RidgeEncoder(grid, fold.inner).fit(inside, responses), alphas)
+    return fit_widening(lambda grid: RidgeEncoder(grid, fold.inner).fit(inside, responses), alphas, blanks)
 
 
 def refitted(features: np.ndarray, observed: np.ndarray, train: np.ndarray, alphas: np.ndarray) -> np.ndarray:

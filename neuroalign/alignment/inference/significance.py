@@ -11,8 +11,9 @@ Folds are not independent of each other, though. A linear prediction of run i fr
 Σ_j H_ij y_j, so fold i scores Σ_j y_i' H_ij y_j. Every pair of runs comes up twice, as y_i' H_ij y_j
 when i is held out and as y_j' H_ji y_i when j is. Without signal the two are all but the same number
 (H_ji ≈ H_ij'), so that the mean over folds has up to twice the variance that independent folds would
-have, whatever their number. Shifting each fold by itself loses this; the null is therefore widened
-by √2, and by more where every fold has chosen among layers (see `choosing`). Without it, one in seven
+have, whatever their number. Shifting each fold by itself loses this; the null is therefore widened: by
+what targets that were moved before they were fitted say (see `blanks`), or, of encoders that do not fit
+them, by √2, and by more where every fold has chosen among layers (see `choosing`). Without it, one in seven
 targets of pure noise passes at p ≤ .05.
 
 Nuisance features take room: n samples with k of them projected out have n − 1 − k degrees of freedom, and
@@ -25,7 +26,7 @@ the null of every target is kept, in units of its own spread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +98,7 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     ----------
     predictions : Dataset
         Held-out predictions with their folds and nuisance features; their attribute `n_layers` says among
-        how many layers every fold chose.
+        how many layers every fold chose, `width`, where it is there, how wide the mean over folds is.
     responses : Dataset
         Of the same subject.
     settings : Inference
@@ -120,9 +121,11 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     valid = responses["valid"].values
     rng = np.random.default_rng(seed)
     if are_trials(responses):
-        segments = _items(predictions["fold"].values, responses["content"].values, rng)
+        segments = items_held_out(predictions["fold"].values, responses["content"].values, rng)
     else:
-        segments = _segments(predictions)
+        segments = runs_held_out(predictions["fold"].values, predictions["run"].values)
+    widened = SHARED_PAIRS * _width(predictions.attrs, len(segments)) / width(1, 1)
+    nuisance = predictions["nuisance"].values
     times = None if are_trials(responses) else predictions["time_s"].values
     moves = [[_moves_of(part, times, settings, rng) for part in fold] for fold in segments]
     observed = np.full(len(valid), np.nan)
@@ -132,7 +135,8 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     kept = None if near is None else np.empty((1 + settings.permutations, len(columns)), np.float16)
     for start in range(0, len(columns), BLOCK):
         block = columns[start : start + BLOCK]
-        statistic, null = _null(predictions, responses, block, segments, moves)
+        sides = Sides(predictions["prediction"].values[:, block], responses["response"].values[:, block])
+        statistic, null = null_scores(sides, nuisance, segments, moves, widened)
         observed[block] = statistic
         p[block] = (1 + (null >= statistic - 1e-12).sum(axis=0)) / (1 + settings.permutations)
         np.maximum(highest, null.max(axis=1), out=highest)
@@ -155,6 +159,7 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         target_coordinates(responses),
         place_attributes(responses)
         | {f"inference_{key}": value for key, value in settings.model_dump(exclude=NOT_OF_TESTS).items()}
+        | {"inference_widened": float(widened)}
         | notes
         | ({"inference_method": "item"} if are_trials(responses) else {}),
     )
@@ -219,7 +224,14 @@ def significant(found: Mapping[str, np.ndarray], settings: Inference) -> np.ndar
     return np.nan_to_num(found[DECISIVE[settings.correction]], nan=1.0) <= settings.level
 
 
-def _items(fold: np.ndarray, contents: np.ndarray, rng: np.random.Generator) -> list[list[Segment]]:
+def _width(attributes: Mapping[str, Any], n_folds: int) -> float:
+    """How wide the mean over folds is: as measured, or by the model of layers that have nothing in common."""
+    if "width" in attributes:
+        return float(attributes["width"])
+    return width(n_folds, int(attributes.get("n_layers", 1)))
+
+
+def items_held_out(fold: np.ndarray, contents: np.ndarray, rng: np.random.Generator) -> list[list[Segment]]:
     """For every fold its items in random order, those with as many repeats in one segment."""
     found = []
     for number in range(int(fold.max()) + 1):
@@ -233,10 +245,9 @@ def _items(fold: np.ndarray, contents: np.ndarray, rng: np.random.Generator) -> 
     return found
 
 
-def _segments(predictions: xr.Dataset) -> list[list[Segment]]:
+def runs_held_out(fold: np.ndarray, runs: np.ndarray) -> list[list[Segment]]:
     """For every fold the runs (or parts of runs) it holds out, as contiguous sample indices."""
-    fold, run = predictions["fold"].values, predictions["run"].values.astype(str)
-    found = []
+    run, found = runs.astype(str), []
     for number in range(int(fold.max()) + 1):
         samples = np.flatnonzero(fold == number)
         cuts = np.flatnonzero((np.diff(samples) > 1) | (run[samples][1:] != run[samples][:-1])) + 1
@@ -257,29 +268,43 @@ def _moves_of(
     return rng.permuted(np.tile(np.arange(n_blocks), (settings.permutations, 1)), axis=1)
 
 
-def _null(
-    predictions: xr.Dataset,
-    responses: xr.Dataset,
-    block: np.ndarray,
-    segments: list[list[Segment]],
-    moves: list[list[np.ndarray]],
+@dataclass(frozen=True)
+class Sides:
+    """Held-out predictions and responses (n_samples, n_targets)."""
+
+    predicted: np.ndarray
+    observed: np.ndarray
+
+
+def null_scores(
+    of: Sides,
+    nuisance: np.ndarray,
+    segments: Sequence[Sequence[Segment]],
+    moves: Sequence[Sequence[np.ndarray]],
+    widened: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The statistic (n_targets,) and its null distribution (n_permutations, n_targets)."""
-    statistic, null = np.zeros(len(block)), 0.0
-    chosen = width(len(segments), int(predictions.attrs.get("n_layers", 1))) / width(1, 1)
+    """The statistic (n_targets,) and its null distribution (n_permutations, n_targets).
+
+    Parameters
+    ----------
+    of : Sides
+    nuisance : array (n_samples, n_nuisance)
+    segments : for every fold, what changes places
+    moves : for every fold and segment, what `_moves_of` gives
+    widened : float
+        By how much the null is wider than that of independent folds.
+    """
+    statistic, null = np.zeros(of.observed.shape[1]), 0.0
     for parts, orders in zip(segments, moves, strict=True):
         samples = np.concatenate([part.samples for part in parts])
-        nuisance = predictions["nuisance"].values[samples]
-        sides = [
-            residual(source[np.ix_(samples, block)], nuisance)
-            for source in (predictions["prediction"].values, responses["response"].values)
-        ]
+        beside = nuisance[samples]
+        sides = [residual(source[samples], beside) for source in (of.predicted, of.observed)]
         norm = np.sqrt(np.prod([np.einsum("nt,nt->t", side, side) for side in sides], axis=0))
         unit = np.divide(1.0, norm * len(segments), out=np.zeros_like(norm), where=norm > 1e-12)
         statistic += unit * np.einsum("nt,nt->t", *sides)
         ends = np.cumsum([len(part.samples) for part in parts])[:-1]
         observed = np.split(sides[1], ends)
-        wider = SHARED_PAIRS * chosen * unit / _left(parts, observed, orders, nuisance)
+        wider = widened * unit / _left(parts, observed, orders, beside)
         for part, one, other, order in zip(parts, np.split(sides[0], ends), observed, orders, strict=True):
             products = _products(*part.joined(one, other), order)
             null = null + (wider * products).astype(np.float32)
@@ -287,7 +312,7 @@ def _null(
 
 
 def _left(
-    parts: list[Segment], observed: list[np.ndarray], orders: list[np.ndarray], nuisance: np.ndarray
+    parts: Sequence[Segment], observed: list[np.ndarray], orders: Sequence[np.ndarray], nuisance: np.ndarray
 ) -> np.ndarray:
     """What share of its length (n_targets,) a response keeps when it is moved and projected again."""
     whole = np.einsum("nt,nt->t", *[np.concatenate(observed)] * 2)

@@ -6,6 +6,7 @@ import pytest
 import scipy.stats
 
 from neuroalign.alignment.ceiling.noise_ceiling import ceilings
+from neuroalign.alignment.ceiling.synchrony import Shifts
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.artefacts.layout import AVERAGE
 from neuroalign.settings.statistics import Ceiling
@@ -125,3 +126,53 @@ def test_a_silent_subject_is_left_out_of_the_others(rng):
     found = ceilings(data, words(data), Ceiling(bootstraps=50), seed=0)
     assert abs(found["a"]["ceiling"].mean() - 0.6) < 0.03
     assert np.isnan(found["d"]["ceiling"]).all()
+
+
+def slow(rng, lengths, columns):
+    """1/f noise, run after run: it outlasts any block of half a minute."""
+    parts = []
+    for n in lengths:
+        spectrum = np.fft.rfft(rng.standard_normal((n, columns)), axis=0)
+        spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))[:, None]
+        parts.append(np.fft.irfft(spectrum, n, axis=0))
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("lengths", [(160,), (90,) * 3])
+@pytest.mark.parametrize("n", [2, 3])
+def test_slow_noise_of_listeners_is_above_chance_no_more_often_than_nominal(rng, lengths, n):
+    runs = tuple(f"run-{place}" for place in range(len(lengths)))
+    people = [str(place) for place in range(n)]
+    data = {label: response(slow(rng, lengths, 1500), label, runs) for label in people}
+    found = ceilings(data, words(data, runs), Ceiling(bootstraps=200), seed=0)
+    most = scipy.stats.binom.interval(0.999, 1500, 0.025)[1] / 1500
+    assert most > found["0"]["above_chance"].values.mean() > 0
+
+
+def test_slow_noise_of_the_mean_of_listeners_is_not_above_chance_either(rng):
+    people = {label: response(slow(rng, (160,), 1000), label) for label in ("a", "b", "c", "d")}
+    mean = np.mean([one["response"].values for one in people.values()], axis=0)
+    found = ceilings(people | {AVERAGE: response(mean, AVERAGE)}, words(people), Ceiling(bootstraps=50), 0)
+    most = scipy.stats.binom.interval(0.999, 1000, 0.025)[1] / 1000
+    assert most > found[AVERAGE]["above_chance"].values.mean() > 0.004
+
+
+def test_shifts_are_as_if_series_were_rolled(rng):
+    series = [slow(rng, (12, 7), 5) for _ in range(3)]
+    shifts = Shifts.draw((12, 7), 3, 0.4, 40, rng)
+    null = np.zeros((40, 5))
+    for draw in range(40):
+        moved = [
+            np.concatenate(
+                [
+                    np.roll(part, shifts.amounts[place, run, draw], axis=0)
+                    for run, part in enumerate(np.split(one, [12]))
+                ]
+            )
+            for place, one in enumerate(series)
+        ]
+        null[draw] = (moved[0] * moved[1] + moved[0] * moved[2] + moved[1] * moved[2]).sum(axis=0)
+    observed = (series[0] * series[1] + series[0] * series[2] + series[1] * series[2]).sum(axis=0)
+    p = (1 + (null >= observed).sum(axis=0)) / 41
+    assert (shifts.above_chance(series) == (p <= 0.4)).all()
+    assert 0 < (p <= 0.4).sum() < 5

@@ -148,7 +148,7 @@ def test_the_null_is_that_of_items_in_another_order(rng):
     """Every shift is a permutation of items, computed here one by one."""
     contents = np.array([5, 5, 2, 2, 9, 9, 7])
     fold = np.zeros(7, np.int16)
-    (segments,) = significance._items(fold, contents, np.random.default_rng(1))
+    (segments,) = significance.items_held_out(fold, contents, np.random.default_rng(1))
     assert sorted(len(each) for each in segments) == [1, 3]
     for each in segments:
         predicted, observed = rng.standard_normal((2, 7, 4))

@@ -46,7 +46,7 @@ def test_trials_of_one_item_are_drawn_together(rng, epochs):
     weights = Courses.of(responses, Resampling(50, 0)).weights(np.arange(30), 0)
     assert (weights[0] == 1).all()
     assert (weights[:, ::3] == weights[:, 1::3]).all()
-    assert (weights.sum(axis=1) == 30).all()
+    assert weights.sum(axis=1).tolist() == [30] + 50 * [27]
     assert len(np.unique(weights[1:], axis=0)) > 45
 
 
