@@ -11,6 +11,7 @@ from neuroalign import layout
 from neuroalign.report import sensor_words, timings
 from neuroalign.report.attention import attending, attention_sentence
 from neuroalign.report.evidence import Evidence, significant, texts
+from neuroalign.report.modality import SIMPLE
 from neuroalign.report.tables import Estimate, declared_warnings, estimate, layer_shares
 
 EDGE_SHARE = 0.05
@@ -266,9 +267,9 @@ def _controls(evidence: Evidence, rows: pd.DataFrame, network: str, encoder: str
             text = f"{network} ({encoder}) is not reliably better than {rival}: Δr = {spread(gain)}"
             out.append(Warned(network, text))
     if not rows["gain_nuisance"].notna().any() and rows["r"].notna().any():
-        out.append(
-            Warned(network, "no nuisance-only control was run: word rate and the like may explain the scores")
-        )
+        simple = SIMPLE[evidence.study.stimuli.modality]
+        text = f"no nuisance-only control was run: {simple} may explain the scores; see design.nuisance"
+        out.append(Warned(network, text))
     if evidence.study.networks[network].trained and evidence.twin(network) is None:
         out.append(Warned(network, "no untrained twin was run: architecture alone may explain the scores"))
     if rows["share_significant"].notna().any() and not rows["share_significant"].fillna(0).any():

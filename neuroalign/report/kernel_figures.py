@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from neuroalign.report import sensor_plots
-from neuroalign.report.evidence import TYPES, Evidence, mean, significant
+from neuroalign.report.evidence import Evidence, mean, significant
 from neuroalign.report.figures import MAX_SUBJECTS, Picture, called
 from neuroalign.report.palette import Scale
+from neuroalign.report.regions import TYPES
 from neuroalign.report.sensor_figures import kinds_of, of_kind, peak_latencies, placed, scale_of
 from neuroalign.report.sensor_plots import Lines
 from neuroalign.report.sensor_words import ms

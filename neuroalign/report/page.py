@@ -23,13 +23,16 @@ from neuroalign.report import (
     rivals,
     sensor_words,
     tables,
+    target_tables,
     truth,
     viewer,
 )
 from neuroalign.report.canvas import open_canvas
-from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
+from neuroalign.report.evidence import Evidence, texts
 from neuroalign.report.findings import findings, warnings
 from neuroalign.report.methods import methods, references
+from neuroalign.report.modality import pieces
+from neuroalign.report.opening import config_text, dataset_name, open_evidence
 from neuroalign.report.parts import parts
 from neuroalign.report.surfaces import display_meshes
 from neuroalign.settings.networks import Network
@@ -41,7 +44,7 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def write_report(study: Study) -> Path:
-    """Write `index.html` and `tables/*.tsv` below the study's report folder.
+    """Write `index.html` and `tables/` below the study's report folder.
 
     Parameters
     ----------
@@ -72,6 +75,14 @@ def write_report(study: Study) -> Path:
         "group": group,
         "warnings": pd.DataFrame([vars(entry) for entry in warned], columns=["scope", "text"]),
     }
+    regional = [
+        tables.region_table(evidence, *model).assign(network=model[0], encoder=model[1])
+        for model in evidence.models()
+    ]
+    kept["regions"] = pd.concat(regional)
+    targets = target_tables.all_target_tables(evidence)
+    if not targets.empty:
+        kept["targets"] = targets
     agreements = _agreements(evidence)
     if not agreements.empty:
         kept["truth"] = agreements
@@ -202,7 +213,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     if "cross_attention" in study.encoders:
         attention = study.cross_attention
         owners = "one network for all" if attention.universal else "a network for each subject"
-        seen = f"words of the last {attention.window_s:g} s"
+        seen = f"{pieces(study)} of the last {attention.window_s:g} s"
         if study.responses.samples == "trials":
             seen = "all patches of an image"
         tried += f"; cross-attention to {seen}, {owners}"

@@ -57,8 +57,9 @@ class Profile:
     subjects : array (subject, layer)
     twin : array (layer,) or None
         Mean of the untrained network, and `twin_depth` its depths.
-    nuisance, ceiling_low, ceiling_high : float
-        NaN where there is none.
+    nuisance : float
+    ceiling_low, ceiling_high : float or array (layer,)
+        NaN where there is none; by layer where layers are scored at times of their own.
     """
 
     region: str
@@ -67,8 +68,8 @@ class Profile:
     twin: np.ndarray | None = None
     twin_depth: np.ndarray | None = None
     nuisance: float = np.nan
-    ceiling_low: float = np.nan
-    ceiling_high: float = np.nan
+    ceiling_low: float | np.ndarray = np.nan
+    ceiling_high: float | np.ndarray = np.nan
 
 
 @dataclass(frozen=True)

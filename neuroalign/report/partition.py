@@ -11,10 +11,11 @@ import xarray as xr
 from neuroalign import layout
 from neuroalign.alignment.partition import PARTS, PRODUCT, WEIGHT
 from neuroalign.report import stacks
-from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean
-from neuroalign.report.figures import MAX_REGIONS, Picture
+from neuroalign.report.evidence import Evidence, column, mean
+from neuroalign.report.figures import Picture
 from neuroalign.report.palette import Stack
-from neuroalign.report.tables import Estimate, estimate
+from neuroalign.report.regions import ALL
+from neuroalign.report.tables import estimate
 
 ABOUT = (
     "Every layer was fitted together with the nuisance features, and each of the two alone. What both "
@@ -37,13 +38,13 @@ def parted(evidence: Evidence) -> list[tuple[str, str]]:
 
 def partition_pictures(evidence: Evidence, network: str, encoder: str) -> list[Picture]:
     """The stacks of the subjects, and of the mean subject where there is one."""
-    regions = [ALL, *evidence.region_names()[:MAX_REGIONS]]
     return [
         Picture(
-            stacks.partition_stacks([_stack(datasets, region) for region in regions], network),
+            stacks.partition_stacks(_stacks(evidence, datasets), network),
             f"{network} ({encoder}): held-out variance parted by depth, {whose}",
             f"Means over all scored targets of a region{over}. Each layer by itself, as in the layer "
-            "profiles. Blue begins at zero; parts below zero are stacked downwards; diamonds are the sum.",
+            "profiles. Blue begins at zero; parts below zero are stacked downwards; diamonds are the "
+            f"sum.{evidence.regions_left}",
         )
         for whose, over, datasets in _owners(evidence, network, encoder)
     ]
@@ -57,50 +58,43 @@ def _owners(evidence: Evidence, network: str, encoder: str) -> list[tuple[str, s
     return found if average is None else [*found, ("mean subject", "", [average])]
 
 
-def _over(datasets: Sequence[xr.Dataset], name: str, region: str) -> np.ndarray:
-    """A score averaged over the targets of a region: (subject,), or (subject, layer) of one by layers."""
-    values = [d[name].values if name in d else column(d, name) for d in datasets]
-    return np.array(
-        [mean(v[..., in_region(d, region)], axis=-1) for v, d in zip(values, datasets, strict=True)]
-    )
+def _stacks(evidence: Evidence, datasets: Sequence[xr.Dataset]) -> list[Stack]:
+    """A panel for every region that has one."""
+    over = {name: evidence.over(datasets, name) for name in PARTS}  # (subject, layer, region)
+    ceiling = {end: mean(_squared(evidence, datasets, f"ceiling_{end}"), axis=0) for end in ("low", "high")}
+    return [
+        Stack(
+            region,
+            datasets[0]["depth"].values,
+            **{name: mean(values[..., at], axis=0) for name, values in over.items()},
+            low=np.array([estimate(layer).low for layer in over[PARTS[0]][..., at].T]),
+            high=np.array([estimate(layer).high for layer in over[PARTS[0]][..., at].T]),
+            ceiling_low=float(ceiling["low"][at]),
+            ceiling_high=float(ceiling["high"][at]),
+        )
+        for region, at in evidence.places()
+    ]
 
 
-def _stack(datasets: Sequence[xr.Dataset], region: str) -> Stack:
-    parts = {name: mean(_over(datasets, name, region), axis=0) for name in PARTS}
-    intervals = [estimate(layer) for layer in _over(datasets, PARTS[0], region).T]
-    ceiling = [mean(_over_squared(datasets, name, region)) for name in ("ceiling_low", "ceiling_high")]
-    return Stack(
-        region,
-        datasets[0]["depth"].values,
-        low=np.array([found.low for found in intervals]),
-        high=np.array([found.high for found in intervals]),
-        ceiling_low=float(ceiling[0]),
-        ceiling_high=float(ceiling[1]),
-        **parts,
-    )
-
-
-def _over_squared(datasets: Sequence[xr.Dataset], name: str, region: str) -> np.ndarray:
-    """Mean square (subject,) over the targets of a region: of a correlation, shares of variance."""
-    return np.array([mean(column(d, name)[in_region(d, region)] ** 2) for d in datasets])
+def _squared(evidence: Evidence, datasets: Sequence[xr.Dataset], name: str) -> np.ndarray:
+    """Mean square (subject, region) over targets: of a correlation, shares of variance."""
+    return np.array([evidence.regions(d).mean(column(d, name) ** 2) for d in datasets])
 
 
 def partition_table(evidence: Evidence, network: str, encoder: str) -> pd.DataFrame:
     """One row per region of the layer chosen in the training folds: parts of R², with 95 % intervals."""
     rows = []
     for whose, _, datasets in _owners(evidence, network, encoder):
-        for region in [ALL, *evidence.region_names()]:
-            scored = [np.isfinite(column(d, "chosen_r"))[in_region(d, region)] for d in datasets]
-            row: dict[str, object] = {"whose": whose, "region": region, "targets": max(map(np.sum, scored))}
-            row["r2"] = _of_chosen(datasets, "r2", region).mean
+        scored = [evidence.regions(d).count(np.isfinite(column(d, "chosen_r"))) for d in datasets]
+        over = {n: evidence.over(datasets, f"chosen_{n}") for n in ("r2", *PARTS, *PRODUCT, WEIGHT)}
+        ceiling = mean(_squared(evidence, datasets, "ceiling"), axis=0)
+        for at, region in enumerate([ALL, *evidence.region_names]):
+            found = {name: estimate(values[:, at]) for name, values in over.items()}
+            row: dict[str, object] = {"whose": whose, "region": region}
+            row |= {"targets": max(count[at] for count in scored), "r2": found["r2"].mean}
             for name in PARTS:
-                found = _of_chosen(datasets, name, region)
-                row |= {name: found.mean, f"{name}_ci_low": found.low, f"{name}_ci_high": found.high}
-            row |= {name: _of_chosen(datasets, name, region).mean for name in (*PRODUCT, WEIGHT)}
-            row["ceiling_r2"] = float(mean(_over_squared(datasets, "ceiling", region)))
-            rows.append(row)
+                part = found[name]
+                row |= {name: part.mean, f"{name}_ci_low": part.low, f"{name}_ci_high": part.high}
+            row |= {name: found[name].mean for name in (*PRODUCT, WEIGHT)}
+            rows.append(row | {"ceiling_r2": float(ceiling[at])})
     return pd.DataFrame(rows)
-
-
-def _of_chosen(datasets: Sequence[xr.Dataset], name: str, region: str) -> Estimate:
-    return estimate(_over(datasets, f"chosen_{name}", region))

@@ -28,6 +28,9 @@ from neuroalign.report.palette import (
     Scale,
 )
 
+MANY_DOTS = 30_000
+"""Targets above which their density is drawn instead of a dot each."""
+
 
 def layer_profiles(profiles: Sequence[Profile], network: str) -> str:
     """Score by relative depth, one panel per region, with ceiling and controls."""
@@ -43,15 +46,13 @@ def layer_profiles(profiles: Sequence[Profile], network: str) -> str:
 
 
 def _profile(axis: Any, profile: Profile, network: str) -> None:
-    if np.isfinite([profile.ceiling_low, profile.ceiling_high]).all():
-        axis.axhspan(
-            profile.ceiling_low,
-            profile.ceiling_high,
-            color=CEILING,
-            alpha=0.35,
-            lw=0,
-            label="noise ceiling, low–high",
-        )
+    limits = np.array([profile.ceiling_low, profile.ceiling_high], float)
+    band: Any = {"color": CEILING, "alpha": 0.35, "lw": 0, "label": "noise ceiling, low–high"}
+    if np.isfinite(limits).all():
+        if limits.ndim == 2:
+            axis.fill_between(profile.depth, *limits, **band)
+        else:
+            axis.axhspan(*limits, **band)
     axis.axhline(0, color=SOFT, lw=0.6)
     if np.isfinite(profile.nuisance):
         axis.axhline(profile.nuisance, color=NUISANCE, ls=":", lw=1.6, label="nuisance features only")
@@ -254,13 +255,16 @@ def bars(
 
 
 def scatters(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], across: str, up: str) -> str:
-    """Planted against recovered values, a panel each, with the line of equality."""
+    """Planted against recovered values, a panel each, with the line of equality; many as a density."""
     with styled():
         figure = Figure(figsize=(2.7 * len(panels) + 0.5, 2.9), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True, sharey=True))
         for axis, (title, x, y) in zip(axes, panels, strict=True):
             kept = np.isfinite(x) & np.isfinite(y)
-            axis.scatter(x[kept], y[kept], s=5, alpha=0.15, color=MODEL, lw=0, rasterized=True)
+            if kept.sum() > MANY_DOTS:
+                axis.hexbin(x[kept], y[kept], gridsize=60, bins="log", mincnt=1, cmap="Blues", lw=0)
+            else:
+                axis.scatter(x[kept], y[kept], s=5, alpha=0.15, color=MODEL, lw=0)
             ends = (
                 [0, max(1.0 if up.startswith("recovered") else 0.1, *x[kept], *y[kept])]
                 if kept.any()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.report.findings import number, percent
+from neuroalign.report.regions import ALL
 
 HEADINGS = {
     "n_valid": "targets",
@@ -63,6 +64,8 @@ HEADINGS = {
     "share_preferred": "prefer it",
     "unique": "R² unique to prompt",
     "nuisance_r2": "nuisance R²",
+    "share_of_subjects": "significant, subjects",
+    "significant_in_group": "significant, group",
 }
 """Column names of the tables in words, where they differ."""
 
@@ -87,6 +90,10 @@ GROUP_COLUMNS = (
 )
 
 
+MOST_ROWS = 60
+"""Rows of a table of regions or targets that the page prints; of more, those with the highest scores."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table ready to print: headings, rows of text, and which columns hold numbers."""
@@ -107,6 +114,28 @@ def printed(frame: pd.DataFrame, title: str, columns: Sequence[str] | None = Non
         for row in frame[kept].itertuples(index=False)
     ]
     return Table(title, [HEADINGS.get(name, name.replace("_", " ")) for name in kept], rows, numeric, note)
+
+
+def foremost(frame: pd.DataFrame, by: str, file: str, note: str = "") -> tuple[pd.DataFrame, str]:
+    """The rows that the page prints of a long table, in their order, and the note that says which.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    by : str
+        Column of the scores by which rows are picked; rows over all targets always stay.
+    file : str
+        Where all rows are, in the folder of tables.
+    note : str
+        What is said of the table anyway.
+    """
+    if len(frame) <= MOST_ROWS:
+        return frame, note
+    whole = frame["region"].eq(ALL) if "region" in frame else pd.Series(False, frame.index)
+    best = frame.loc[~whole, by].nlargest(MOST_ROWS - int(whole.sum())).index
+    kept = frame.loc[whole | frame.index.isin(best)]
+    said = f"The {len(kept)} of {len(frame):,} rows with the highest {HEADINGS.get(by, by)}"
+    return kept, f"{note} {said}, picked after the fact; all are in tables/{file}.".strip()
 
 
 PARTITION_COLUMNS = (

@@ -9,10 +9,11 @@ import xarray as xr
 from neuroalign import layout
 from neuroalign.report import plots
 from neuroalign.report.canvas import Canvas
-from neuroalign.report.evidence import ALL, Evidence, in_region, mean
-from neuroalign.report.figures import MAX_REGIONS, MAX_SUBJECTS, Picture, called
+from neuroalign.report.evidence import Evidence, mean
+from neuroalign.report.figures import MAX_SUBJECTS, Picture, called
 from neuroalign.report.findings import number, percent
 from neuroalign.report.palette import Scale
+from neuroalign.report.regions import ALL
 from neuroalign.report.tables import estimate
 
 ABOUT = (
@@ -48,30 +49,33 @@ def prompt_table(evidence: Evidence, network: str) -> pd.DataFrame:
     owners = {"subjects": _people(evidence, network)} | ({"mean subject": [average]} if average else {})
     rows = []
     for whose, datasets in owners.items():
-        for region in [ALL, *evidence.region_names()] if datasets else []:
+        if not datasets:
+            continue
+        texts, shares = datasets[0]["text"].values.astype(str), _shares(evidence, datasets)
+        over = {
+            name: evidence.over(datasets, name) for name in ("r", "unique", "shared", "nuisance_r2", "r2")
+        }
+        for at, region in enumerate([ALL, *evidence.region_names]):
             for place, prompt in enumerate(datasets[0]["prompt"].values.astype(str)):
-                unique = estimate(_over(datasets, "unique", region, place))
+                unique = estimate(over["unique"][:, place, at])
                 row: dict[str, object] = {"network": network, "whose": whose, "region": region}
-                row |= {"prompt": prompt, "text": str(datasets[0]["text"].values[place])}
-                row["share_preferred"] = float(mean(np.array([_share(d, region, place) for d in datasets])))
-                row["r"] = estimate(_over(datasets, "r", region, place)).mean
+                row |= {"prompt": prompt, "text": texts[place]}
+                row["share_preferred"] = float(mean(shares[:, place, at]))
+                row["r"] = estimate(over["r"][:, place, at]).mean
                 row |= {"unique": unique.mean, "unique_ci_low": unique.low, "unique_ci_high": unique.high}
-                for name in ("shared", "nuisance_r2", "r2"):
-                    row[name] = estimate(_over(datasets, name, region)).mean
+                row |= {name: estimate(over[name][:, at]).mean for name in ("shared", "nuisance_r2", "r2")}
                 rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _over(datasets: list[xr.Dataset], name: str, region: str, place: int | None = None) -> np.ndarray:
-    """Mean (subject,) over the targets of a region, of one prompt where the score is by prompts."""
-    values = [d[name].values if place is None else d[name].values[place] for d in datasets]
-    return np.array([mean(v[in_region(d, region)]) for v, d in zip(values, datasets, strict=True)])
-
-
-def _share(dataset: xr.Dataset, region: str, place: int) -> float:
-    """Share of a region's significant targets that prefer a prompt; NaN where none is significant."""
-    here = in_region(dataset, region) & dataset["significant"].values.astype(bool)
-    return float((dataset["preferred"].values[here] == place).mean()) if here.any() else float("nan")
+def _shares(evidence: Evidence, datasets: list[xr.Dataset]) -> np.ndarray:
+    """Shares (subject, prompt, region) of significant targets that prefer each prompt; NaN without any."""
+    found = []
+    for dataset in datasets:
+        preferred = dataset["preferred"].values == np.arange(dataset.sizes["prompt"])[:, None]
+        verdict = dataset["significant"].values.astype(bool)
+        found.append(evidence.regions(dataset).mean(preferred.astype(np.float32), verdict))
+    return np.array(found)
 
 
 def prompt_sentence(evidence: Evidence, network: str) -> str:
@@ -80,9 +84,9 @@ def prompt_sentence(evidence: Evidence, network: str) -> str:
     if not people:
         return f"{network}: no subject has a target whose prompts could be compared."
     names = people[0]["prompt"].values.astype(str).tolist()
-    shares = [float(mean(np.array([_share(d, ALL, place) for d in people]))) for place in range(len(names))]
-    unique = [estimate(_over(people, "unique", ALL, place)) for place in range(len(names))]
-    shared = estimate(_over(people, "shared", ALL))
+    shares = mean(_shares(evidence, people)[..., 0], axis=0)
+    unique = [estimate(each) for each in evidence.over(people, "unique")[..., 0].T]
+    shared = estimate(evidence.over(people, "shared")[:, 0])
     parts = ", ".join(f"{number(u.mean, 4)} to {name}" for name, u in zip(names, unique, strict=True))
     text = f"Of held-out R², {number(shared.mean, 4)} is shared by prompts; unique are {parts}."
     if not np.isfinite(shares).any():
@@ -132,17 +136,12 @@ def prompt_pictures(evidence: Evidence, network: str, canvas: Canvas | None) -> 
 def _unique_by_region(evidence: Evidence, network: str) -> Picture:
     people = _people(evidence, network)
     names = people[0]["prompt"].values.astype(str).tolist()
-    regions = [ALL, *evidence.region_names()[:MAX_REGIONS]]
-    values = np.array(
-        [
-            [estimate(_over(people, "unique", region, place)).mean for place in range(len(names))]
-            for region in regions
-        ]
-    )
+    regions, at = zip(*evidence.places(), strict=True)
+    values = mean(evidence.over(people, "unique"), axis=0).T[list(at)]
     end = max(0.005, float(np.nanmax(np.abs(values), initial=0.0)))
     scale = Scale("RdBu_r", -end, end, "unique R² (held-out)")
     return Picture(
         plots.heat_map(values, regions, names, scale, digits=3),
         f"{network}: R² unique to each prompt, by region",
-        "Means over scored targets, then over subjects.",
+        f"Means over scored targets, then over subjects.{evidence.regions_left}",
     )

@@ -9,10 +9,11 @@ import xarray as xr
 from neuroalign import layout
 from neuroalign.report import densities, plots
 from neuroalign.report.canvas import Canvas
-from neuroalign.report.evidence import ALL, Evidence, in_region, mean
-from neuroalign.report.figures import MAX_REGIONS, Picture
+from neuroalign.report.evidence import Evidence, mean
+from neuroalign.report.figures import Picture
 from neuroalign.report.findings import number, spread
 from neuroalign.report.palette import Difference, Scale
+from neuroalign.report.regions import ALL
 from neuroalign.report.tables import Estimate, estimate
 
 SAME_R = 1e-6
@@ -43,13 +44,10 @@ def _of_average(evidence: Evidence, pair: Pair) -> list[tuple[xr.Dataset, xr.Dat
     return [(found[0], found[1])] if found[0] is not None and found[1] is not None else []
 
 
-def _differences(both: list[tuple[xr.Dataset, xr.Dataset]], name: str, region: str) -> np.ndarray:
-    """Mean difference over a region's targets: (subject,), or (subject, layer) of a score by layers."""
+def _differences(evidence: Evidence, both: list[tuple[xr.Dataset, xr.Dataset]], name: str) -> np.ndarray:
+    """Mean differences over targets: (subject, region), or (subject, layer, region) of a score by layers."""
     return np.array(
-        [
-            mean((one[name].values - other[name].values)[..., in_region(one, region)], -1)
-            for one, other in both
-        ]
+        [evidence.regions(one).mean(one[name].values - other[name].values) for one, other in both]
     )
 
 
@@ -59,12 +57,14 @@ def rival_table(evidence: Evidence, pair: Pair) -> pd.DataFrame:
     owners = {"subjects": _both(evidence, pair), "mean subject": _of_average(evidence, pair)}
     rows = []
     for whose, both in owners.items():
-        for region in [ALL, *evidence.region_names()] if both else []:
+        if not both:
+            continue
+        one, other = (evidence.over([each[at] for each in both], "chosen_r") for at in (0, 1))
+        gained = _differences(evidence, both, "chosen_r")
+        for at, region in enumerate([ALL, *evidence.region_names]):
+            found = estimate(gained[:, at])
             row: dict[str, object] = {"network": network, "whose": whose, "region": region}
-            for name, at in ((encoder, 0), (rival, 1)):
-                r = [mean(each[at]["chosen_r"].values[in_region(each[at], region)]) for each in both]
-                row[f"r {name}"] = estimate(np.array(r)).mean
-            found = estimate(_differences(both, "chosen_r", region))
+            row |= {f"r {encoder}": estimate(one[:, at]).mean, f"r {rival}": estimate(other[:, at]).mean}
             row |= {
                 "difference": found.mean,
                 "difference_ci_low": found.low,
@@ -78,7 +78,7 @@ def rival_sentence(evidence: Evidence, pair: Pair) -> str:
     """Which of two encoders predicts better and in how many targets, or that neither is shown to."""
     network, encoder, rival = pair
     both = _both(evidence, pair)
-    found = _differences(both, "chosen_r", ALL)
+    found = _differences(evidence, both, "chosen_r")[:, 0]
     gain = estimate(found)
     r = [estimate(np.array([mean(each[at]["chosen_r"].values) for each in both])).mean for at in (0, 1)]
     better, worse = (encoder, rival) if gain.mean > 0 else (rival, encoder)
@@ -142,14 +142,18 @@ def _gain_picture(evidence: Evidence, pair: Pair, canvas: Canvas | None) -> Pict
     network, encoder, rival = pair
     label, title = f"Δr, {encoder} − {rival}", f"{network}: r with {encoder} less r with {rival}"
     if canvas is None:
-        both, names = _both(evidence, pair), [ALL, *evidence.region_names()[:MAX_REGIONS]]
-        subjects = np.array([_differences(both, "chosen_r", name) for name in names]).T
+        names, at = zip(*evidence.places(), strict=True)
+        subjects = _differences(evidence, _both(evidence, pair), "chosen_r")[:, at]
         found = [estimate(values) for values in subjects.T]
         low, high = np.array([[each.low, each.high] for each in found]).T
         caption = (
             "Means over the targets of a region: a dot per subject, a bar for their mean, a line for its "
         )
-        return Picture(densities.gains(names, subjects, low, high, label), title, f"{caption}95 % interval.")
+        return Picture(
+            densities.gains(names, subjects, low, high, label),
+            title,
+            f"{caption}95 % interval.{evidence.regions_left}",
+        )
     whose, beside = evidence.whose(network, encoder), evidence.whose(network, rival)
     owner = next(name for name in whose if name in beside)
     gain = whose[owner]["chosen_r"].values - beside[owner]["chosen_r"].values
@@ -165,16 +169,19 @@ def rival_picture(evidence: Evidence, pair: Pair) -> Picture:
     """The difference of r by depth, per region."""
     network, encoder, rival = pair
     both = _both(evidence, pair)
-    panels = [_panel(both, region) for region in [ALL, *evidence.region_names()[:MAX_REGIONS]]]
+    gained = _differences(evidence, both, "r")
+    depth = both[0][0]["depth"].values
+    panels = [_panel(region, depth, gained[..., at]) for region, at in evidence.places()]
     caption = (
         "Each layer by itself, means over the targets of a region. Thin lines are subjects, the thick line "
         f"is their mean with its 95 % interval. Above zero {encoder} predicts better, below {rival} does."
+        f"{evidence.regions_left}"
     )
     return Picture(plots.differences(panels, encoder, rival), f"{network}: {encoder} less {rival}", caption)
 
 
-def _panel(both: list[tuple[xr.Dataset, xr.Dataset]], region: str) -> Difference:
-    subjects = _differences(both, "r", region)
+def _panel(region: str, depth: np.ndarray, subjects: np.ndarray) -> Difference:
+    """Differences (subject, layer) of a region with their mean and interval."""
     found = [estimate(layer) for layer in subjects.T]
     means, low, high = np.array([[each.mean, each.low, each.high] for each in found]).T
-    return Difference(region, both[0][0]["depth"].values, subjects, means, low, high)
+    return Difference(region, depth, subjects, means, low, high)

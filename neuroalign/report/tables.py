@@ -14,13 +14,17 @@ from neuroalign import __version__, layout
 from neuroalign.alignment.partition import PARTS
 from neuroalign.atomic import replacing
 from neuroalign.provenance import versions
-from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant, texts
+from neuroalign.report.evidence import Evidence, column, mean, significant, texts
+from neuroalign.report.regions import ALL
 
 MEASURES = (
     *("r", "r_unique", "nuisance_r", "gain_nuisance", "twin_r", "gain_twin", "ceiling", "normalised_r"),
     *("r2", *PARTS),
 )
 """Columns of the subject table that the group table averages."""
+
+LONG = 100_000
+"""Rows above which a table is saved as Parquet: as text it would take long to write and to read."""
 
 
 @dataclass(frozen=True)
@@ -151,58 +155,73 @@ def score_table(evidence: Evidence) -> pd.DataFrame:
     """Mean score of every subject × network × encoder × layer × region, and over all targets."""
     parted = any(PARTS[0] in dataset for dataset in evidence.summaries.values())
     measures = ("r", "r2", "r_unique", *(PARTS if parted else ()))
-    rows = []
+    frames = []
     for (subject, network, encoder), dataset in evidence.summaries.items():
-        for region in [ALL, *evidence.region_names()]:
-            here = in_region(dataset, region)
-            means = {m: mean(_layered(dataset, m)[:, here], axis=1) for m in measures}
-            count = int(np.isfinite(dataset["chosen_r"].values[here]).sum())
-            for index, layer in enumerate(dataset["layer"].values.astype(str)):
-                row = {"subject": subject, "network": network, "encoder": encoder, "layer": layer}
-                row |= {"depth": float(dataset["depth"].values[index]), "region": region, "n_targets": count}
-                rows.append(row | {name: float(values[index]) for name, values in means.items()})
-    return pd.DataFrame(rows)
-
-
-def _layered(dataset: xr.Dataset, name: str) -> np.ndarray:
-    """A score over layers and targets; NaN where the control does not have it."""
-    return dataset[name].values if name in dataset else np.full_like(dataset["r"].values, np.nan)
+        regions = evidence.regions(dataset)
+        count = regions.count(np.isfinite(dataset["chosen_r"].values))
+        n_layers, n_regions = dataset.sizes["layer"], len(regions.names)
+        whose = {"subject": subject, "network": network, "encoder": encoder}
+        columns = {
+            "layer": np.tile(dataset["layer"].values.astype(str), n_regions),
+            "depth": np.tile(dataset["depth"].values.astype(float), n_regions),
+            "region": np.repeat(regions.names, n_layers),
+            "n_targets": np.repeat(count, n_layers),
+        }
+        for name in measures:
+            known = (
+                regions.mean(dataset[name].values)
+                if name in dataset
+                else np.full((n_layers, n_regions), np.nan)
+            )
+            columns[name] = known.T.ravel()
+        frames.append(pd.DataFrame(whose | columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def region_table(evidence: Evidence, network: str, encoder: str) -> pd.DataFrame:
     """One row per region of one network: means over targets, then mean and sd over subjects."""
+    people = [
+        _by_region(evidence, subject, network, encoder) for subject in evidence.subjects(network, encoder)
+    ]
+    over = {name: np.array([each[name] for each in people]) for name in people[0]}
+    columns: dict[str, object] = {
+        "region": [ALL, *evidence.region_names],
+        "targets": over.pop("targets").max(axis=0).astype(int),
+    }
+    for name, values in over.items():
+        columns[name] = mean(values, axis=0)
+        if name == "r":
+            columns["r_sd"] = [estimate(region).sd for region in values.T]
+    return pd.DataFrame(columns)
+
+
+def _by_region(evidence: Evidence, subject: str, network: str, encoder: str) -> dict[str, np.ndarray]:
+    """Means over the targets of every region (region,) of one subject."""
+    dataset = evidence.summaries[subject, network, encoder]
+    regions, r, verdict = evidence.regions(dataset), column(dataset, "chosen_r"), significant(dataset)
     twin = evidence.twin(network)
-    rows = []
-    for region in [ALL, *evidence.region_names()]:
-        per_subject = []
-        for subject in evidence.subjects(network, encoder):
-            dataset = evidence.summaries[subject, network, encoder]
-            here = in_region(dataset, region)
-            r = dataset["chosen_r"].values[here]
-            beside = evidence.summaries.get((subject, twin, encoder)) if twin else None
-            scored = np.isfinite(r)
-            verdict = significant(dataset)[here]
-            per_subject.append(
-                {
-                    "targets": int(scored.sum()),
-                    "r": mean(r),
-                    "r_unique": mean(column(dataset, "chosen_r_unique")[here]),
-                    "nuisance_r": mean(column(dataset, "nuisance_r")[here]),
-                    "twin_r": np.nan if beside is None else mean(beside["chosen_r"].values[here]),
-                    "ceiling": mean(dataset["ceiling"].values[here]),
-                    "normalised_r": mean(dataset["normalised_r"].values[here]),
-                    "depth_centroid": mean(dataset["centroid"].values[here][verdict]),
-                    "share_significant": verdict.sum() / scored.sum() if scored.any() else np.nan,
-                }
-            )
-        frame = pd.DataFrame(per_subject)
-        row = {"region": region, "targets": int(frame["targets"].max())}
-        for name in frame.columns.drop("targets"):
-            row[name] = float(mean(frame[name].to_numpy(float)))
-            if name == "r":
-                row["r_sd"] = estimate(frame["r"].to_numpy(float)).sd
-        rows.append(row)
-    return pd.DataFrame(rows)
+    beside = evidence.summaries.get((subject, twin, encoder)) if twin else None
+    nowhere = np.full(len(regions.names), np.nan)
+    targets = regions.count(np.isfinite(r))
+    means = {
+        name: regions.mean(column(dataset, variable))
+        for name, variable in (
+            ("r", "chosen_r"),
+            ("r_unique", "chosen_r_unique"),
+            ("nuisance_r", "nuisance_r"),
+            ("ceiling", "ceiling"),
+            ("normalised_r", "normalised_r"),
+        )
+    }
+    twin_r = nowhere if beside is None else evidence.regions(beside).mean(beside["chosen_r"].values)
+    return {
+        "targets": targets,
+        **{name: means[name] for name in ("r", "r_unique", "nuisance_r")},
+        "twin_r": twin_r,
+        **{name: means[name] for name in ("ceiling", "normalised_r")},
+        "depth_centroid": regions.mean(column(dataset, "centroid"), verdict),
+        "share_significant": np.where(targets > 0, regions.count(verdict) / np.maximum(targets, 1), np.nan),
+    }
 
 
 def version_table(evidence: Evidence) -> pd.DataFrame:
@@ -225,11 +244,20 @@ def version_table(evidence: Evidence) -> pd.DataFrame:
 
 
 def save_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write each table as `NAME.tsv`, replacing the folder as a whole."""
+    """Write each table as `NAME.tsv`, or `NAME.parquet` if it is long, replacing the folder as a whole."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         for name, table in tables.items():
-            table.to_csv(temporary / f"{name}.tsv", sep="\t", index=False, na_rep="n/a", float_format="%.6g")
+            path = temporary / file_of(name, table)
+            if path.suffix == ".parquet":
+                table.to_parquet(path, index=False)
+            else:
+                table.to_csv(path, sep="\t", index=False, na_rep="n/a", float_format="%.6g")
+
+
+def file_of(name: str, table: pd.DataFrame) -> str:
+    """Name of the file that a table is saved in."""
+    return f"{name}.parquet" if len(table) > LONG else f"{name}.tsv"
 
 
 def declared_warnings(dataset: xr.Dataset) -> list[str]:

@@ -43,12 +43,13 @@ def payload(evidence: Evidence, meshes: dict[str, surfaces.Mesh]) -> dict[str, A
     dict
         `meshes`, `colours`, and `maps`: a list of owner, network, map, limits and, per hemisphere,
         16-bit codes in base64. Untrained twins appear with their group only (or their only
-        subject), which keeps the page small.
+        subject), and as many subjects as have maps drawn, which keeps the page small.
     """
     top = figures.top_of_scale(evidence)
     entries: list[dict[str, Any]] = []
     for network, encoder in evidence.models():
-        for owner, dataset in evidence.whose(network, encoder).items():
+        whose = evidence.whose(network, encoder)
+        for owner, dataset in list(whose.items())[: figures.MAX_SUBJECTS + 1]:
             entries += _entries(dataset, f"{network} · {encoder}", owner, top, meshes)
         twin = evidence.twin(network)
         for owner, dataset in list(evidence.whose(twin, encoder).items())[:1] if twin else []:
