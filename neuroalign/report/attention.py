@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
+from neuroalign.config import Study
 from neuroalign.report import curves, fields, plots
 from neuroalign.report.canvas import Canvas
 from neuroalign.report.curves import Curve
-from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, significant
+from neuroalign.report.evidence import Evidence, column, mean, significant
 from neuroalign.report.fields import Field
-from neuroalign.report.figures import DEPTH, GREY, MAX_REGIONS, Picture, significant_only
+from neuroalign.report.figures import DEPTH, GREY, Picture, significant_only
+from neuroalign.report.modality import pieces
 from neuroalign.report.tables import estimate
 
-SEEN = {"time": "the words of the last seconds", "trials": "all patches of an image"}
+SEEN = {"time": "the {pieces} of the last seconds", "trials": "all patches of an image"}
 FIELDS = {
-    "time": "A delay curve is where a target looks in time if all words say the same.",
+    "time": "A delay curve is where a target looks in time if all {pieces} say the same.",
     "trials": "A receptive field is where a target looks in an image if all its patches show the same.",
 }
 
 
-def about(samples: str) -> str:
+def about(study: Study) -> str:
     """What the section shows, and what it does not."""
+    samples = study.responses.samples
+    seen, fields_are = (said[samples].format(pieces=pieces(study)) for said in (SEEN, FIELDS))
     return (
-        f"Cross-attention sees all layers and {SEEN[samples]} at once: it has one score for all layers. What "
+        f"Cross-attention sees all layers and {seen} at once: it has one score for all layers. What "
         "a layer adds is what r loses where its part of the prediction is replaced by its mean. Layers that "
-        f"say the same can stand in for each other, and then neither counts. {FIELDS[samples]} Attention "
+        f"say the same can stand in for each other, and then neither counts. {fields_are} Attention "
         "does not prove that a response depends on what is looked at."
     )
 
@@ -46,54 +52,66 @@ def attention_pictures(
     people = _scored(evidence, network, encoder)
     if not people:
         return []
-    regions = [ALL, *evidence.region_names()[:MAX_REGIONS]]
     rival = _rival(evidence, network, encoder)
     title = f"{network} ({encoder})"
     beside = f" Dotted: mean depth of the layers that {rival} chose." if rival else ""
     layers = Picture(
-        curves.importance_bars(
-            [_importance(evidence, people, network, rival, region) for region in regions],
-            f"depth chosen by {rival}",
-        ),
+        curves.importance_bars(_importance(evidence, people, network, rival), f"depth chosen by {rival}"),
         f"{title}: what each layer adds",
-        f"Loss of held-out r without a layer, means over the targets of a region and over subjects.{beside}",
+        f"Loss of held-out r without a layer, means over the targets of a region and over subjects.{beside}"
+        f"{evidence.regions_left}",
     )
     mapped = [] if canvas is None or rival is None else _depth_maps(evidence, network, encoder, rival, canvas)
-    return [layers, *mapped, _where(people, regions, title)]
+    return [layers, *mapped, _where(evidence, people, title)]
 
 
-def _where(people: dict[str, xr.Dataset], regions: list[str], title: str) -> Picture:
+def _where(evidence: Evidence, people: dict[str, xr.Dataset], title: str) -> Picture:
     """Where targets look, in time or in an image."""
     means = "means over the significant targets of a region (over all where none is)"
     if "delay" in next(iter(people.values())):
         return Picture(
-            curves.delay_curves([_delay(people, region) for region in regions]),
+            curves.delay_curves(_delays(evidence, people)),
             f"{title}: learned delays",
-            f"Attention to words by how long ago they began, whatever they are; {means}. Thin lines are "
-            "subjects.",
+            f"Attention to {pieces(evidence.study)} by how long ago they began, whatever they are; {means}. "
+            "Thin lines are subjects.",
         )
     return Picture(
-        fields.field_images([_field(people, region) for region in regions]),
+        fields.field_images(_fields(evidence, people)),
         f"{title}: receptive fields",
         f"Attention to places of an image, whatever it shows; {means} and over subjects. Dots are the "
         "centres of single targets.",
     )
 
 
-def _field(people: dict[str, xr.Dataset], region: str) -> Field:
-    values, centres = [], []
-    for dataset in people.values():
-        told = _told_in(dataset, region)
-        values.append(mean(dataset["field"].values[:, told], axis=1))
-        centres.append(np.stack([column(dataset, name)[told] for name in ("field_x", "field_y")], axis=1))
+def _fields(evidence: Evidence, people: dict[str, xr.Dataset]) -> list[Field]:
+    """Mean attention over an image and centres of targets, of every region that has a panel."""
+    seen = mean(_told_means(evidence, people, "field"), axis=0)  # (place, region)
     first = next(iter(people.values()))
     places = np.stack([first["place_x"].values, first["place_y"].values], axis=1)
-    return Field(region, places, mean(np.array(values), axis=0), np.concatenate(centres))
+    found = []
+    for region, at in evidence.places():
+        centres = []
+        for dataset in people.values():
+            told = _told_in(evidence, dataset, region)
+            centres.append(np.stack([column(dataset, name)[told] for name in ("field_x", "field_y")], axis=1))
+        found.append(Field(region, places, seen[:, at], np.concatenate(centres)))
+    return found
 
 
-def _told_in(dataset: xr.Dataset, region: str) -> np.ndarray:
+def _told_means(evidence: Evidence, people: dict[str, xr.Dataset], name: str) -> np.ndarray:
+    """Means (subject, …, region) over significant targets, or all scored ones where a region has none."""
+    found = []
+    for dataset in people.values():
+        regions, scored = evidence.regions(dataset), np.isfinite(column(dataset, "chosen_r"))
+        verdict, values = significant(dataset), dataset[name].values
+        strong = regions.count(verdict) > 0
+        found.append(np.where(strong, regions.mean(values, verdict), regions.mean(values, scored)))
+    return np.array(found)
+
+
+def _told_in(evidence: Evidence, dataset: xr.Dataset, region: str) -> np.ndarray:
     """Significant targets of a region, or all scored ones where none is."""
-    here = in_region(dataset, region) & np.isfinite(column(dataset, "chosen_r"))
+    here = evidence.regions(dataset).within(region) & np.isfinite(column(dataset, "chosen_r"))
     told = here & significant(dataset)
     return told if told.any() else here
 
@@ -136,28 +154,28 @@ def _rival(evidence: Evidence, network: str, encoder: str) -> str | None:
 
 
 def _importance(
-    evidence: Evidence, people: dict[str, xr.Dataset], network: str, rival: str | None, region: str
-) -> Curve:
-    values = [mean(d["importance"].values[:, in_region(d, region)], axis=1) for d in people.values()]
+    evidence: Evidence, people: dict[str, xr.Dataset], network: str, rival: str | None
+) -> list[Curve]:
+    """What layers add, and the mean depth that a rival chose, of every region that has a panel."""
+    values = evidence.over(list(people.values()), "importance")
     depth = next(iter(people.values()))["source_depth"].values
-    chosen = [
-        mean(d["best_depth"].values[in_region(d, region)])
-        for d in (evidence.summaries.get((subject, network, rival or "")) for subject in people)
-        if d is not None
-    ]
-    return _curve(region, depth, np.array(values), float(mean(np.array(chosen))) if chosen else np.nan)
+    beside = [evidence.summaries.get((subject, network, rival or "")) for subject in people]
+    chosen = evidence.over([d for d in beside if d is not None], "best_depth")
+    marks = mean(chosen, axis=0) if len(chosen) else np.full(values.shape[-1], np.nan)
+    return [_curve(region, depth, values[..., at], float(marks[at])) for region, at in evidence.places()]
 
 
-def _delay(people: dict[str, xr.Dataset], region: str) -> Curve:
+def _delays(evidence: Evidence, people: dict[str, xr.Dataset]) -> list[Curve]:
+    """Where in time targets look, of every region that has a panel."""
     lags = next(iter(people.values()))["lag"].values
-    values = []
-    for dataset in people.values():
-        values.append(mean(dataset["delay"].values[:, _told_in(dataset, region)], axis=1))
     # Curves sum to one over the lags that they were read at.
-    curve = _curve(region, lags, np.array(values) * len(lags) / np.ptp(lags), np.nan)
-    known = np.isfinite(curve.mean).all()
-    mark = float(lags[curve.mean.argmax()]) if known else np.nan
-    return Curve(region, lags, curve.subjects, curve.mean, curve.low, curve.high, mark)
+    values = _told_means(evidence, people, "delay") * len(lags) / np.ptp(lags)
+    found = []
+    for region, at in evidence.places():
+        curve = _curve(region, lags, values[..., at], np.nan)
+        known = np.isfinite(curve.mean).all()
+        found.append(replace(curve, mark=float(lags[curve.mean.argmax()]) if known else np.nan))
+    return found
 
 
 def _curve(region: str, across: np.ndarray, subjects: np.ndarray, mark: float) -> Curve:
@@ -181,7 +199,7 @@ def attention_sentence(evidence: Evidence, network: str, encoder: str) -> str:
     where = ""
     if "peak_delay" in people[0]:
         lag = float(mean(np.array([mean(column(d, "peak_delay")[_told(d)]) for d in people])))
-        where = f"; targets look most at words {lag:.1f} s ago"
+        where = f"; targets look most at {pieces(evidence.study)} {lag:.1f} s ago"
     if "field_size" in people[0]:
         size = float(mean(np.array([mean(column(d, "field_size")[_told(d)]) for d in people])))
         where = f"; receptive fields have a standard deviation of {size:.2f} of the image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from neuroalign.alignment.ridge import NUISANCE_VARIANCE
 from neuroalign.config import Study
 from neuroalign.report.evidence import Evidence
+from neuroalign.report.modality import pieces
 
 
 def fitting(evidence: Evidence) -> list[str]:
@@ -13,7 +14,11 @@ def fitting(evidence: Evidence) -> list[str]:
     grid = study.ridge.alphas
     spaced = f"{grid.count} values spaced logarithmically from {grid.lowest:g} to {grid.highest:g}"
     beside = study.design.nuisance.asked
-    own = "its word features" if study.responses.samples == "time" else "its features of the stimulus"
+    own = (
+        f"its features of {pieces(study)}"
+        if study.responses.samples == "time"
+        else "its features of the stimulus"
+    )
     scaled = "z-scored"
     if study.design.lags is not None:  # impulses stay at zero between stimuli
         own, scaled = "its features at all lags", "scaled"
@@ -84,8 +89,8 @@ def _attention(evidence: Evidence) -> list[str]:
     drifts, answering = "", "all patches of a sample's image answer, by what they show and where they lie"
     if study.responses.samples == "time":
         answering = (
-            f"the words that began in the {given.window_s:g} s before a sample answer, by what they are and "
-            "how long ago they began"
+            f"the {pieces(study)} that began in the {given.window_s:g} s before a sample answer, by what "
+            "they are and how long ago they began"
         )
     if study.responses.samples == "time" and study.design.filter and study.responses.high_pass_hz:
         drifts = " The drifts removed from the responses were removed from its predictions."

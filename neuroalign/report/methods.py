@@ -9,6 +9,7 @@ from neuroalign.config import Study
 from neuroalign.design.folds import ITEM_FOLDS
 from neuroalign.report.evidence import Evidence, texts
 from neuroalign.report.fitting import fitting
+from neuroalign.report.modality import pieces, rate
 from neuroalign.report.sensor_methods import lagged_design, sensor_recordings, timing_methods
 
 REFERENCES = {
@@ -165,13 +166,14 @@ def _design(study: Study) -> list[str]:
     elif design.resample == "lanczos":
         delays = ", ".join(f"{delay:g}" for delay in design.delays)
         out = [
-            f"Word features were resampled to the times of the volumes with a Lanczos kernel of "
-            f"{design.lanczos_window} lobes and delayed by {delays} s (finite impulse response; Huth 2016)."
+            f"Features of {pieces(study)} were resampled to the times of the volumes with a Lanczos kernel "
+            f"of {design.lanczos_window} lobes and delayed by {delays} s (finite impulse response; Huth "
+            "2016)."
         ]
     else:
         out = [
-            "Word features were convolved with a canonical haemodynamic response function (Glover 1999) "
-            "and sampled at the times of the volumes."
+            f"Features of {pieces(study)} were convolved with a canonical haemodynamic response function "
+            "(Glover 1999) and sampled at the times of the volumes."
         ]
     if design.filter and study.responses.high_pass_hz:
         out.append("The drifts removed from the responses were removed from the features too.")
@@ -217,14 +219,15 @@ def _prompts(evidence: Evidence) -> list[str]:
 
 def _controls(evidence: Evidence) -> list[str]:
     nuisance = evidence.study.design.nuisance
-    named = [*(["word rate"] if nuisance.word_rate else []), *nuisance.columns, *nuisance.networks]
+    named = [*([rate(evidence.study)] if nuisance.word_rate else []), *nuisance.columns, *nuisance.networks]
     out = []
     if named:
         longer = ""
         design = evidence.study.design
         if nuisance.word_rate and design.resample == "lanczos" and design.lags is None:
             delays = nuisance.delays
-            longer = f"; word rate with {len(delays)} delays from {min(delays):g} to {max(delays):g} s"
+            span = f"{len(delays)} delays from {min(delays):g} to {max(delays):g} s"
+            longer = f"; {rate(evidence.study)} with {span}"
         out.append(
             f"Nuisance features ({', '.join(named)}{longer}) stood beside the network in every model, went "
             "through the same folds alone as a control, and were projected out of both held-out response "

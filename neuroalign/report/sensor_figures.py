@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from neuroalign.report import sensor_plots
-from neuroalign.report.evidence import TYPES, Evidence, column, mean, significant
+from neuroalign.report.evidence import Evidence, column, mean, significant
 from neuroalign.report.figures import DEPTH, MAX_SUBJECTS, Picture, called
 from neuroalign.report.palette import SCORE, Scale
+from neuroalign.report.regions import TYPES
 from neuroalign.report.sensor_plots import LayerImage, Lines
 from neuroalign.report.sensor_words import ms
 from neuroalign.report.topographies import Heads, draw_heads
@@ -24,6 +25,14 @@ APART_S = 0.04
 """How far apart they are at least."""
 
 NO_PLACE = "Positions of these channels are not known, or lie within the brain: a row for each."
+
+
+OUTLINED = "Outlined: significant together with neighbouring channels and latencies."
+
+
+def by_neighbours(dataset: xr.Dataset) -> bool:
+    """Whether channels were tested together with their neighbours."""
+    return str(dataset.attrs.get("inference_correction", "")) in ("cluster", "tfce")
 
 
 def is_epoched(evidence: Evidence) -> bool:
@@ -104,17 +113,23 @@ def _layer_picture(dataset: xr.Dataset, title: str) -> Picture:
     scored = np.isfinite(dataset["chosen_r"].values)
     verdict = gridded(dataset, np.where(scored, significant(dataset), np.nan))
     names, seconds = dataset["layer"].values.astype(str).tolist(), _seconds(dataset)
+    best = gridded(dataset, column(dataset, "best_layer"))
     panels = []
     for kind in kinds_of(dataset):
         here = of_kind(dataset, kind)
         share = mean(verdict[here], axis=0) if "significant" in dataset else np.full(len(seconds), np.nan)
-        panels.append(LayerImage(TYPES.get(kind, kind), seconds, names, mean(r[:, here], axis=1), share))
+        chosen = best[here] == np.arange(len(names))[:, None, None]  # (layer, channel, latency)
+        around = (chosen & (verdict[here] > 0)).any(axis=1) if by_neighbours(dataset) else None
+        course = mean(r[:, here], axis=1)
+        panels.append(LayerImage(TYPES.get(kind, kind), seconds, names, course, share, around))
     top = max(0.02, max(float(np.nanmax(np.r_[panel.r.ravel(), 0])) for panel in panels))
     caption = (
         "Mean held-out r over channels, of each layer by itself; the first layer is below. Diamonds: where a "
         "layer is highest. This image is descriptive: maps and tests are of the layer that the training "
         "folds chose for each channel and latency; the strip shows in how many channels it is significant."
     )
+    if by_neighbours(dataset):
+        caption += " Outlined: layers chosen by any channel where it is significant together with neighbours."
     return Picture(sensor_plots.layer_images(panels, top), title, caption)
 
 
@@ -162,6 +177,8 @@ def head_pictures(evidence: Evidence, network: str, encoder: str) -> list[Pictur
         "have a white dot, or a thick rim where channels are too few to draw anything between them. Best "
         "layer: the relative depth chosen most often, at significant channels; open circles: the others."
     )
+    if by_neighbours(dataset):
+        caption += f" {OUTLINED}"
     return [Picture(draw_heads(rows), title, caption), *out]
 
 
@@ -175,7 +192,8 @@ def _head_rows(dataset: xr.Dataset, kind: str, several: bool) -> list[Heads]:
     places = channels(dataset)[["x", "y", "z"]].to_numpy(float)[here]
     titles = [f"{ms(seconds[number])} ms" for number in at]
     name = f"{TYPES.get(kind, kind)}\n" if several else ""
-    found = [Heads(f"{name}r", kind, places, r[here][:, at], verdict, titles, scale_of(r[here][:, at]))]
+    scale, around = scale_of(r[here][:, at]), by_neighbours(dataset)
+    found = [Heads(f"{name}r", kind, places, r[here][:, at], verdict, titles, scale, outlined=around)]
     depth = gridded(dataset, column(dataset, "best_depth"))[here][:, at]
     if np.isfinite(depth[verdict]).any():
         label = f"{name}best layer"
@@ -194,14 +212,11 @@ def _row_pictures(dataset: xr.Dataset, kind: str, title: str) -> list[Picture]:
     here, seconds = of_kind(dataset, kind), _seconds(dataset)
     names = channels(dataset)["channel"][here].tolist()
     r = gridded(dataset, dataset["chosen_r"].values)[here]
-    pictures = [
-        Picture(
-            sensor_plots.channel_image("r", seconds, names, r, scale_of(r)),
-            f"{title}: r of every channel",
-            NO_PLACE,
-        )
-    ]
     verdict = gridded(dataset, significant(dataset))[here] > 0
+    around = verdict if by_neighbours(dataset) else None
+    drawn = sensor_plots.channel_image("r", seconds, names, r, scale_of(r), around)
+    caption = NO_PLACE if around is None else f"{NO_PLACE} {OUTLINED}"
+    pictures = [Picture(drawn, f"{title}: r of every channel", caption)]
     depth = np.where(verdict, gridded(dataset, column(dataset, "best_depth"))[here], np.nan)
     if np.isfinite(depth).any():
         drawn = sensor_plots.channel_image("best layer", seconds, names, depth, DEPTH)
@@ -229,6 +244,7 @@ def models_picture(evidence: Evidence, models: Sequence[tuple[str, str]]) -> lis
             verdict = (gridded(d, significant(d)) > 0)[here][:, at]
             places = channels(d)[["x", "y", "z"]].to_numpy(float)[here]
             label = f"{model[0]}\n{model[1]}"
-            rows.append(Heads(label, kind, places, grid[:, at], verdict, titles, scale))
+            around = by_neighbours(d)
+            rows.append(Heads(label, kind, places, grid[:, at], verdict, titles, scale, outlined=around))
     caption = "Latencies at which r, averaged over models and channels, is highest. White dots: significant."
     return [Picture(draw_heads(rows), "r of the models beside each other", caption)] if rows else []

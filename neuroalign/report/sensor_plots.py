@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -34,6 +35,8 @@ class LayerImage:
         Means over channels.
     significant : array (n_latencies,)
         Share of channels, of the layer chosen; NaN where nothing was tested.
+    outlined : bool array (n_layers, n_latencies), optional
+        What is drawn around.
     """
 
     title: str
@@ -41,6 +44,7 @@ class LayerImage:
     layers: list[str]
     r: np.ndarray
     significant: np.ndarray
+    outlined: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def layer_images(panels: Sequence[LayerImage], top: float) -> str:
             axis = axes[0, column]
             _image(axis, panel.r, panel.seconds, scale)
             _names(axis, panel.layers)
+            if panel.outlined is not None:
+                _outline(axis, panel.outlined, panel.seconds)
             best = np.where(np.isfinite(panel.r), panel.r, -np.inf).argmax(axis=1)
             known = np.isfinite(panel.r).any(axis=1)
             axis.scatter(
@@ -151,7 +157,12 @@ def _lines(axis: Any, panel: Lines) -> None:
 
 
 def channel_image(
-    title: str, seconds: np.ndarray, names: Sequence[str], values: np.ndarray, scale: Scale
+    title: str,
+    seconds: np.ndarray,
+    names: Sequence[str],
+    values: np.ndarray,
+    scale: Scale,
+    outlined: np.ndarray | None = None,
 ) -> str:
     """Values (n_channels, n_latencies) of channels that have no place, a row each; grey where NaN."""
     with styled():
@@ -160,6 +171,8 @@ def channel_image(
         axis = figure.subplots()
         _image(axis, values, seconds, scale)
         _names(axis, names)
+        if outlined is not None:
+            _outline(axis, outlined, seconds)
         axis.invert_yaxis()
         axis.set_title(title)
         axis.set_xlabel("ms from onset")
@@ -192,6 +205,19 @@ def _image(axis: Any, values: np.ndarray, seconds: np.ndarray, scale: Scale) -> 
     axis.axvline(0, color="white", lw=2)
     axis.axvline(0, color=INK, lw=1, ls="--")
     axis.grid(visible=False)
+
+
+def _outline(axis: Any, mask: np.ndarray, seconds: np.ndarray) -> None:
+    """Lines around the cells of a mask (n_rows, n_latencies), along their edges."""
+    low, high = _ends(seconds)
+    across = np.linspace(low, high, mask.shape[1] + 1)
+    padded = np.pad(mask.astype(bool), 1)
+    beside = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])  # row, edge between columns
+    above = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])  # edge between rows, column
+    lines = [[(across[edge], row - 0.5), (across[edge], row + 0.5)] for row, edge in beside]
+    lines += [[(across[at], edge - 0.5), (across[at + 1], edge - 0.5)] for edge, at in above]
+    for colour, width in ((INK, 2.0), ("white", 0.9)):
+        axis.add_collection(LineCollection(lines, colors=colour, linewidths=width, capstyle="projecting"))
 
 
 def _names(axis: Any, names: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from neuroalign import layout
-from neuroalign.report.evidence import TYPES, Evidence, mean, significant
+from neuroalign.report.evidence import Evidence, mean, significant
+from neuroalign.report.regions import TYPES
 from neuroalign.sensors import channels, gridded, latencies
 
 MUCH_DROPPED = 0.25
@@ -93,8 +94,25 @@ def sentences(evidence: Evidence, network: str, encoder: str) -> list[str]:
         "after the fact."
     ]
     if "significant" in dataset:
-        out.append(_pairs_sentence(dataset, times, whose))
+        out += [_pairs_sentence(dataset, times, whose), *_cluster_sentences(dataset, times, whose)]
     return out
+
+
+def _cluster_sentences(dataset: xr.Dataset, times: np.ndarray, whose: str) -> list[str]:
+    """How many clusters survive, and how far the one of the largest mass reaches."""
+    if "cluster" not in dataset:
+        return []
+    number = gridded(dataset, np.where(significant(dataset), dataset["cluster"].values, np.nan))
+    found = np.unique(number[number > 0])
+    if not len(found):
+        return [f"No cluster of neighbouring channels and latencies survives in {whose}."]
+    largest = number == found[0]  # the first has the largest mass
+    span, count = times[largest.any(axis=0)], int(largest.any(axis=1).sum())
+    survive = "1 cluster survives" if len(found) == 1 else f"{len(found)} clusters survive"
+    return [
+        f"{survive} in {whose}; the largest reaches from {ms(span[0])} to {ms(span[-1])} ms and over {count} "
+        "channels. That there is an effect is tested, not where it begins or ends."
+    ]
 
 
 def _pairs_sentence(dataset: xr.Dataset, times: np.ndarray, whose: str) -> str:

@@ -43,6 +43,8 @@ class Heads:
     scale : Scale
     dots : bool
         Draw nothing between channels, and significant ones alone in colour.
+    outlined : bool
+        Draw a line around significant channels: they were tested together with their neighbours.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Heads:
     titles: list[str]
     scale: Scale
     dots: bool = False
+    outlined: bool = False
 
 
 def draw_heads(rows: Sequence[Heads]) -> str:
@@ -131,6 +134,16 @@ def _head(axis: Any, channels: tuple[np.ndarray, np.ndarray, np.ndarray], row: H
             "markeredgewidth": 0.5, "linewidth": 0,
         },
     )  # fmt: skip
+    if row.outlined:
+        _outline(axis, at, significant)
+
+
+def _outline(axis: Any, at: np.ndarray, inside: np.ndarray) -> None:
+    """A line half way between the channels inside and their neighbours outside."""
+    if inside.all() or not inside.any():
+        return
+    for colour, width in (("white", 2.2), (INK, 1.1)):
+        axis.tricontour(*at.T, inside.astype(float), levels=[0.5], colors=colour, linewidths=width)
 
 
 def _dots(axis: Any, at: np.ndarray, values: np.ndarray, significant: np.ndarray, row: Heads) -> None:

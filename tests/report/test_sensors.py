@@ -9,10 +9,12 @@ import pytest
 import xarray as xr
 
 from neuroalign.report import kernel_figures, sensor_figures, sensor_words, timings
-from neuroalign.report.evidence import regions
+from neuroalign.report.best_times import at_windows, best_windows, epoch_profiles
+from neuroalign.report.figures import profile_picture
 from neuroalign.report.findings import findings
 from neuroalign.report.methods import methods, references
 from neuroalign.report.page import write_report
+from neuroalign.report.regions import labels
 from neuroalign.report.sensor_figures import peak_latencies
 from neuroalign.report.tables import subject_table
 from neuroalign.report.topographies import HEAD_M, projected
@@ -128,8 +130,8 @@ def test_magnetometers_and_gradiometers_have_heads_of_their_own(make_evidence) -
         of = dict(zip(table, evidence.any_summary[axis].values, strict=True))
         moved[axis] = np.array([of[first[name]] for name in table])
     changed(evidence, channel_type=kinds, **moved)
-    assert set(regions(evidence.any_summary)) == {"magnetometers", "gradiometers"}
-    assert evidence.region_names() == ["gradiometers", "magnetometers"]
+    assert set(labels(evidence.any_summary)) == {"magnetometers", "gradiometers"}
+    assert evidence.region_names == ["gradiometers", "magnetometers"]
     dataset = evidence.summaries["01", *MODEL]
     rows = [row for kind in ("mag", "grad") for row in sensor_figures._head_rows(dataset, kind, several=True)]
     assert [row.kind for row in rows] == ["mag", "mag", "grad", "grad"]
@@ -227,3 +229,62 @@ def test_without_timing_nothing_is_said_of_it(make_evidence) -> None:
     assert timings.timing_sentences(evidence, *MODEL) == []
     assert timings.timing_pictures(evidence, *MODEL) == []
     assert "Kiesel" not in methods(evidence)
+
+
+def clustered(dataset: xr.Dataset) -> xr.Dataset:
+    """The same, as if tested by clusters: all that is significant is one of them."""
+    verdict = dataset["significant"].values
+    number = ("target", np.where(verdict, 1, 0).astype(np.int16))
+    return dataset.assign(cluster=number).assign_attrs(inference_correction="cluster")
+
+
+def test_clusters_that_survive_are_outlined_and_told(make_evidence, monkeypatch) -> None:
+    evidence = make_evidence("sensors", 3)
+    evidence.groups[MODEL] = clustered(evidence.groups[MODEL])
+    drawn = []
+    monkeypatch.setattr(sensor_figures.sensor_plots, "layer_images", lambda panels, top: drawn.extend(panels))
+    picture = sensor_figures.time_pictures(evidence, *MODEL)[0]
+    assert "Outlined" in picture.caption
+    group = evidence.groups[MODEL]
+    at, layer = group["latency"].values, group["best_layer"].values
+    verdict = group["significant"].values & np.isfinite(group["chosen_r"].values)
+    cells = {(int(one), float(other)) for one, other in zip(layer[verdict], at[verdict], strict=True)}
+    (panel,) = drawn
+    rows, columns = np.nonzero(panel.outlined)
+    assert {
+        (int(row), float(panel.seconds[place])) for row, place in zip(rows, columns, strict=True)
+    } == cells
+    told = " ".join(sensor_words.sentences(evidence, *MODEL))
+    assert f"from {1000 * at[verdict].min():.0f} to {1000 * at[verdict].max():.0f} ms" in told
+    assert "1 cluster survives in the group" in told
+
+
+def test_what_was_not_tested_by_neighbours_has_no_outline(make_evidence) -> None:
+    evidence = make_evidence("sensors", 2)
+    assert "Outlined" not in sensor_figures.time_pictures(evidence, *MODEL)[0].caption
+    assert "cluster" not in " ".join(sensor_words.sentences(evidence, *MODEL))
+
+
+def test_the_time_of_a_layer_is_chosen_by_other_subjects(rng) -> None:
+    seconds = np.arange(-20, 60) / 100
+    courses = 0.02 * rng.standard_normal((400, 1, len(seconds)))
+    own = best_windows(courses[:1], seconds)
+    assert own.shape == (1, 1)
+    assert seconds[own].min() >= 0
+    unbiased = at_windows(courses, seconds, best_windows(courses, seconds))
+    picked = [at_windows(c[None], seconds, best_windows(c[None], seconds))[0, 0] for c in courses]
+    assert np.mean(picked) > 0.02, "the highest of many latencies is high where there is nothing"
+    assert abs(unbiased.mean()) < 0.004
+
+
+def test_profiles_of_epochs_are_read_at_the_planted_time(make_evidence) -> None:
+    evidence = make_evidence("sensors", 3)
+    panels, about = epoch_profiles(evidence, *MODEL)
+    datasets = [evidence.summaries[s, *MODEL] for s in ("01", "02", "03")]
+    everywhere = np.mean([np.nanmean(d["r"].values, axis=1) for d in datasets], axis=0)
+    assert (panels[0].subjects.mean(axis=0) > 1.5 * everywhere).all()
+    assert "chosen by the other subjects" in about
+    alone, about = epoch_profiles(make_evidence("sensors", 1), *MODEL)
+    assert alone[0].subjects.shape == (1, 7)
+    assert "descriptive" in about
+    assert profile_picture(evidence, *MODEL).source
