@@ -233,10 +233,10 @@ def _excluded(rows: pd.DataFrame) -> list[Warned]:
         total = row["n_valid"] + row["n_excluded"]
         scope = f"sub-{row['subject']}"
         if not row["n_valid"]:
-            text = f"none of {total} targets could be scored: the subject is left out of every mean"
+            text = f"none of {total:,} targets could be scored: the subject is left out of every mean"
             out.append(Warned(scope, text))
         elif row["n_excluded"]:
-            text = f"{row['n_excluded']} of {total} targets are constant or non-finite: NaN in every map"
+            text = f"{row['n_excluded']:,} of {total:,} targets are constant or non-finite: NaN in every map"
             out.append(Warned(scope, text))
     return out
 

@@ -41,32 +41,39 @@ def payload(evidence: Evidence, meshes: dict[str, surfaces.Mesh]) -> dict[str, A
     Returns
     -------
     dict
-        `meshes`, `colours`, and `maps`: a list of owner, network, map, limits and, per hemisphere,
-        16-bit codes in base64. Untrained twins appear with their group only (or their only
+        `meshes`, `colours`, `masks` (what is significant, of each model and owner), and `maps`: a list of
+        owner, network, map, limits, name of the mask and, per hemisphere, 16-bit codes in base64. Untrained twins appear with their group only (or their only
         subject), and as many subjects as have maps drawn, which keeps the page small.
     """
     top = figures.top_of_scale(evidence)
     entries: list[dict[str, Any]] = []
+    masks: dict[str, dict[str, str]] = {}
     for network, encoder in evidence.models():
         whose = evidence.whose(network, encoder)
         for owner, dataset in list(whose.items())[: figures.MAX_SUBJECTS + 1]:
-            entries += _entries(dataset, f"{network} · {encoder}", owner, top, meshes)
+            entries += _entries(dataset, f"{network} · {encoder}", owner, top, meshes, masks)
         twin = evidence.twin(network)
         for owner, dataset in list(evidence.whose(twin, encoder).items())[:1] if twin else []:
-            entries += _entries(dataset, f"{twin} · {encoder}", owner, top, meshes)
+            entries += _entries(dataset, f"{twin} · {encoder}", owner, top, meshes, masks)
     names = {entry["colours"] for entry in entries}
     return {
         "meshes": {hemi: _mesh(mesh) for hemi, mesh in meshes.items()},
         "colours": {name: _colours(name) for name in sorted(names)},
+        "masks": masks,
         "maps": entries,
     }
 
 
 def _entries(
-    dataset: xr.Dataset, model: str, owner: str, top: float, meshes: dict[str, surfaces.Mesh]
+    dataset: xr.Dataset,
+    model: str,
+    owner: str,
+    top: float,
+    meshes: dict[str, surfaces.Mesh],
+    masks: dict[str, dict[str, str]],
 ) -> list[dict[str, Any]]:
-    verdict = significant(dataset).astype(float)
-    mask = {
+    verdict, key = significant(dataset).astype(float), f"{model}, {owner}"
+    masks[key] = {
         h: _base64(maps.on_surface(dataset, verdict, h)[m.vertices] == 1, np.uint8) for h, m in meshes.items()
     }
     out = []
@@ -86,7 +93,7 @@ def _entries(
             "label": shown.scale.label,
         }
         entry |= {"colours": shown.scale.colours, "from": shown.scale.low, "to": shown.scale.high}
-        out.append({**entry, "low": low, "high": high, "codes": codes, "significant": mask})
+        out.append({**entry, "low": low, "high": high, "codes": codes, "mask": key})
     return out
 
 
