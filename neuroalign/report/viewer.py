@@ -42,8 +42,9 @@ def payload(evidence: Evidence, meshes: dict[str, surfaces.Mesh]) -> dict[str, A
     -------
     dict
         `meshes`, `colours`, `masks` (what is significant, of each model and owner), and `maps`: a list of
-        owner, network, map, limits, name of the mask and, per hemisphere, 16-bit codes in base64. Untrained twins appear with their group only (or their only
-        subject), and as many subjects as have maps drawn, which keeps the page small.
+        owner, network, map, limits, name of the mask and, per hemisphere, 16-bit codes in base64. Untrained
+        twins appear with their group only (or their only subject), and as many subjects as have maps drawn,
+        which keeps the page small.
     """
     top = figures.top_of_scale(evidence)
     entries: list[dict[str, Any]] = []
