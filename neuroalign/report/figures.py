@@ -10,11 +10,11 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign import layout
-from neuroalign.report import palette, plots
-from neuroalign.report.best_times import epoch_profiles
-from neuroalign.report.canvas import Canvas
+from neuroalign.report.brain.canvas import Canvas
+from neuroalign.report.drawing import palette, plots
+from neuroalign.report.drawing.palette import Profile, Scale
 from neuroalign.report.evidence import Evidence, column, mean, significant
-from neuroalign.report.palette import Profile, Scale
+from neuroalign.report.sensors.best_times import epoch_profiles
 
 MAX_SUBJECTS = 12
 """Subjects whose maps are drawn, and turned in the viewer; the map files hold all."""

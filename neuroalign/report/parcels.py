@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroalign.report import distributions, plots
-from neuroalign.report.distributions import Spread
+from neuroalign.report.drawing import distributions, plots
+from neuroalign.report.drawing.distributions import Spread
+from neuroalign.report.drawing.palette import CEILING, MODEL, NUISANCE, TWIN, Scale
 from neuroalign.report.evidence import Evidence, column, mean
 from neuroalign.report.figures import Picture, called, top_of_scale
-from neuroalign.report.palette import CEILING, MODEL, NUISANCE, TWIN, Scale
 
 MOST_PARCELS = 80
 """Parcels above which they are not drawn one by one."""

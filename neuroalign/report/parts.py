@@ -7,26 +7,13 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import (
-    attention,
-    figures,
-    kernel_figures,
-    latencies,
-    parcels,
-    partition,
-    prompts,
-    reconstructions,
-    recovered,
-    rivals,
-    sensor_figures,
-    tables,
-    target_tables,
-    timings,
-    truth,
-)
-from neuroalign.report.canvas import Canvas
+from neuroalign.report import figures, parcels
+from neuroalign.report.attention import learned
+from neuroalign.report.brain.canvas import Canvas
+from neuroalign.report.comparisons import partition, prompts, rivals
 from neuroalign.report.evidence import Evidence
-from neuroalign.report.printed import (
+from neuroalign.report.numbers import tables, target_tables
+from neuroalign.report.numbers.printed import (
     GROUP_COLUMNS,
     GROUP_INTERVALS,
     PARTITION_COLUMNS,
@@ -36,6 +23,8 @@ from neuroalign.report.printed import (
     printed,
     with_intervals,
 )
+from neuroalign.report.planted import latencies, recovered, truth
+from neuroalign.report.sensors import continuous, epochs, reconstructions, timings
 
 RIVAL_NOTE = (
     "Means over scored targets; in brackets 95 % by Student's t over subjects, of each region by itself: of "
@@ -116,7 +105,7 @@ def parts(
 def _region_part(evidence: Evidence, network: str, encoder: str) -> Table:
     """The regions of a model, all of them where they are few."""
     shown, note = foremost(tables.region_table(evidence, network, encoder), "r", "regions.tsv")
-    if sensor_figures.is_epoched(evidence):
+    if epochs.is_epoched(evidence):
         note = f"{note} Means over all latencies, those before onset among them.".strip()
     return printed(shown, f"{network} ({encoder}) by region, means over subjects", note=note)
 
@@ -136,18 +125,18 @@ def _target_tables(evidence: Evidence) -> list[Table]:
 def _sensor_parts(evidence: Evidence) -> list[Part]:
     """Scores of channels: over time and on heads, or by channel and over lags."""
     models = evidence.models()
-    if sensor_figures.is_epoched(evidence):
-        times = [picture for model in models for picture in sensor_figures.time_pictures(evidence, *model)]
-        heads = sensor_figures.models_picture(evidence, models)
-        heads += [picture for model in models for picture in sensor_figures.head_pictures(evidence, *model)]
+    if epochs.is_epoched(evidence):
+        times = [picture for model in models for picture in epochs.time_pictures(evidence, *model)]
+        heads = epochs.models_picture(evidence, models)
+        heads += [picture for model in models for picture in epochs.head_pictures(evidence, *model)]
         when = [picture for model in models for picture in timings.timing_pictures(evidence, *model)]
         found = [Part("time", "Layers in time", times), Part("maps", "Topographies", heads)]
         return [*found, Part("timing", "Timing", when, paragraphs=[timings.ABOUT])] if when else found
-    drawn = [picture for model in models for picture in kernel_figures.channel_pictures(evidence, *model)]
+    drawn = [picture for model in models for picture in continuous.channel_pictures(evidence, *model)]
     found = [Part("maps", "Channels", drawn)]
-    kernels = [picture for model in models for picture in kernel_figures.kernel_pictures(evidence, *model)]
+    kernels = [picture for model in models for picture in continuous.kernel_pictures(evidence, *model)]
     if kernels:
-        found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[kernel_figures.ABOUT]))
+        found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[continuous.ABOUT]))
     if networks := reconstructions.reconstructed(evidence):
         shown = [
             printed(
@@ -200,13 +189,11 @@ def _prompt_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
 
 def _attention_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     """What cross-attention learned, where it was fitted."""
-    models = attention.attending(evidence)
-    drawn = [
-        picture for model in models for picture in attention.attention_pictures(evidence, *model, canvas)
-    ]
+    models = learned.attending(evidence)
+    drawn = [picture for model in models for picture in learned.attention_pictures(evidence, *model, canvas)]
     samples = evidence.study.responses.samples
     title = {"time": "Layers and delays", "trials": "Layers and receptive fields"}[samples]
-    return [Part("attention", title, drawn, paragraphs=[attention.about(evidence.study)])] if models else []
+    return [Part("attention", title, drawn, paragraphs=[learned.about(evidence.study)])] if models else []
 
 
 def _encoder_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:

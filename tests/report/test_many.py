@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuroalign.report import printed, regions
+from neuroalign.report import regions
 from neuroalign.report.evidence import mean
+from neuroalign.report.numbers import printed
+from neuroalign.report.numbers.tables import region_table, score_table
+from neuroalign.report.numbers.target_tables import target_table
 from neuroalign.report.page import write_report
 from neuroalign.report.parcels import parcel_pictures
 from neuroalign.report.regions import ALL, Regions, highest
-from neuroalign.report.tables import region_table, score_table
-from neuroalign.report.target_tables import target_table
 
 MODEL = ("minilm", "ridge")
 
@@ -86,7 +87,7 @@ def test_few_parcels_have_no_table_of_targets(make_evidence) -> None:
 
 def test_the_page_of_many_parcels_prints_some_and_saves_all(make_study, few_are_many, monkeypatch) -> None:
     monkeypatch.setattr(printed, "MOST_ROWS", 3)
-    monkeypatch.setattr("neuroalign.report.tables.LONG", 5)
+    monkeypatch.setattr("neuroalign.report.numbers.tables.LONG", 5)
     study = make_study("parcels", 2)
     page = write_report(study).read_text(encoding="utf-8")
     assert "The 3 of 6 rows with the highest r" in page
