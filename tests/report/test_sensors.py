@@ -242,7 +242,7 @@ def test_clusters_that_survive_are_outlined_and_told(make_evidence, monkeypatch)
     evidence = make_evidence("sensors", 3)
     evidence.groups[MODEL] = clustered(evidence.groups[MODEL])
     drawn = []
-    monkeypatch.setattr(epochs.sensor_plots, "layer_images", lambda panels, top: drawn.extend(panels))
+    monkeypatch.setattr(epochs.courses, "layer_images", lambda panels, top: drawn.extend(panels))
     picture = epochs.time_pictures(evidence, *MODEL)[0]
     assert "Outlined" in picture.caption
     group = evidence.groups[MODEL]
