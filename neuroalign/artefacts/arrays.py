@@ -58,8 +58,10 @@ def save_arrays(dataset: xr.Dataset, path: str | Path) -> None:
         dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
-def open_arrays(path: str | Path, target: slice | None = None) -> xr.Dataset:
+def open_arrays(path: str | Path, target: slice | None = None, lazily: bool = False) -> xr.Dataset:
     """Read a netCDF-4 dataset into memory, or only some of its targets.
+
+    Lazily, every array is read from the file whenever it is asked for, and not kept.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def open_arrays(path: str | Path, target: slice | None = None) -> xr.Dataset:
     """
     _must_exist(path)
     try:
+        if lazily:
+            return xr.open_dataset(path, engine="h5netcdf", cache=False)
         if target is None:
             return xr.load_dataset(path, engine="h5netcdf")
         with xr.open_dataset(path, engine="h5netcdf") as found:

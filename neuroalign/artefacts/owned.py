@@ -63,7 +63,23 @@ def open_artefact(
         The file is missing, damaged, of another kind or version, or somebody else's.
     """
     path = Path(output, pattern.format(**made_for))
-    found = arrays.open_arrays(path, target=targets)
+    return _checked(arrays.open_arrays(path, target=targets), path, pattern, made_for)
+
+
+def browse_artefact(output: str | Path, pattern: str, **made_for: str) -> xr.Dataset:
+    """Open an artefact as `open_artefact` does, whose arrays are read when asked for and never kept.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, of another kind or version, or somebody else's.
+    """
+    path = Path(output, pattern.format(**made_for))
+    return _checked(arrays.open_arrays(path, lazily=True), path, pattern, made_for)
+
+
+def _checked(found: xr.Dataset, path: Path, pattern: str, made_for: Mapping[str, str]) -> xr.Dataset:
+    """The artefact, if it is what its name says and whose it should be."""
     lacking = [name for name in HOLDS.get(pattern, ()) if name not in found.variables]
     if lacking:
         raise DataError(f"{path}: holds no '{lacking[0]}', so it is not what its name says; {ANEW}")

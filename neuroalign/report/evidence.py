@@ -1,34 +1,18 @@
-"""Everything the report speaks about, read once from below the study's output."""
+"""Everything the report speaks about, and whose what is."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 
-from neuroalign.artefacts import arrays, layout
-from neuroalign.artefacts.owned import open_artefact
-from neuroalign.errors import DataError
-from neuroalign.headers import reading
+from neuroalign.artefacts import layout
+from neuroalign.report.regions import ALL, Regions, highest, region_names
 from neuroalign.settings.config import Study, twin_name
-
-ALL = "all targets"
-"""Name of the region that holds every target."""
-
-TYPES = {
-    "eeg": "EEG",
-    "mag": "magnetometers",
-    "grad": "gradiometers",
-    "ecog": "ECoG",
-    "seeg": "sEEG",
-    "dbs": "DBS",
-}
-"""What types of channels are called."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +53,7 @@ class Evidence:
     prompts: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
     timings: dict[tuple[str, str, str], xr.Dataset] = field(default_factory=dict)
     reconstructions: dict[tuple[str, str], xr.Dataset] = field(default_factory=dict)
+    _regions: dict[int, tuple[xr.Dataset, Regions]] = field(default_factory=dict, repr=False)
 
     @property
     def any_summary(self) -> xr.Dataset:
@@ -90,18 +75,47 @@ class Evidence:
         out = {"group": self.groups[network, encoder]} if (network, encoder) in self.groups else {}
         return out | {s: d for (s, n, e), d in self.summaries.items() if (n, e) == (network, encoder)}
 
+    @cached_property
     def region_names(self) -> list[str]:
-        """Every parcel, or the regions in which anyone has a scored target, in alphabetical order.
+        """Regions that tables list beside all targets together."""
+        return region_names(list(self.summaries.values()))
 
-        Those of sensors are their types; a type that is the only one is not named.
-        """
-        if self.kind == "parcels":
-            return list(dict.fromkeys(regions(self.any_summary).tolist()))
-        found: set[str] = set()
-        for dataset in self.summaries.values():
-            found.update(regions(dataset)[np.isfinite(dataset["chosen_r"].values)].tolist())
-        names = sorted(found - {ALL})
-        return [] if self.kind == "sensors" and len(names) < 2 else names
+    @cached_property
+    def shown_regions(self) -> list[str]:
+        """Regions that have panels of their own, all targets first: of many those with the highest r."""
+        scores = [
+            self.regions(dataset).mean(dataset["chosen_r"].values)[1:]
+            for key, dataset in self.summaries.items()
+            if key[1:] in self.models()
+        ]
+        return [ALL, *highest(self.region_names, mean(np.array(scores), axis=0))]
+
+    @property
+    def regions_left(self) -> str:
+        """What to say of the regions that have no panel; nothing where all have."""
+        left = len(self.region_names) - len(self.shown_regions) + 1
+        if not left:
+            return ""
+        return (
+            f" Shown are the {len(self.shown_regions) - 1} regions with the highest r, picked after the "
+            f"fact; the other {left:,} are in tables/."
+        )
+
+    def regions(self, dataset: xr.Dataset) -> Regions:
+        """In which region every target of a dataset is; looked up once."""
+        known = self._regions.get(id(dataset))
+        if known is None:
+            known = self._regions[id(dataset)] = (dataset, Regions.of(dataset, self.region_names))
+        return known[1]
+
+    def over(self, datasets: Sequence[xr.Dataset], name: str) -> np.ndarray:
+        """Means of a variable over targets (subject, …, region), with its leading axes; NaN without it."""
+        found = [d[name].values if name in d else column(d, name) for d in datasets]
+        return np.array([self.regions(d).mean(v) for d, v in zip(datasets, found, strict=True)])
+
+    def places(self) -> list[tuple[str, int]]:
+        """Regions that have panels, each with its number among all regions."""
+        return [(name, (ALL, *self.region_names).index(name)) for name in self.shown_regions]
 
     def models(self) -> list[tuple[str, str]]:
         """The (network, encoder) pairs that the study is about: no twins, no nuisance control."""
@@ -124,134 +138,6 @@ class Evidence:
         return name if any(key[1] == name for key in self.summaries) else None
 
 
-def open_evidence(study: Study) -> Evidence:
-    """Read what the report needs.
-
-    Parameters
-    ----------
-    study : Study
-
-    Returns
-    -------
-    Evidence
-
-    Raises
-    ------
-    DataError
-        There is no summary at all, or a file is damaged.
-    """
-    output = Path(study.output)
-    subjects = study.subjects() + ([layout.AVERAGE] if study.responses.average else [])
-    summaries: dict[tuple[str, str, str], xr.Dataset] = {}
-    groups: dict[tuple[str, str], xr.Dataset] = {}
-    missing: list[str] = []
-    for network in [*study.fitted_networks(), layout.NUISANCE]:
-        for encoder in study.encoders:
-            for subject in subjects:
-                path = output / layout.SUMMARY.format(subject=subject, network=network, encoder=encoder)
-                if path.exists():
-                    summaries[subject, network, encoder] = open_artefact(
-                        output, layout.SUMMARY, subject=subject, network=network, encoder=encoder
-                    )
-                elif network != layout.NUISANCE:
-                    missing.append(path.name)
-            path = output / layout.GROUP.format(network=network, encoder=encoder)
-            if path.exists():
-                groups[network, encoder] = open_artefact(
-                    output, layout.GROUP, network=network, encoder=encoder
-                )
-    if not any(key[1] in study.conditions() for key in summaries):
-        raise DataError(
-            f"{output / 'summary'}: no summary of any network to report on; run the stage 'summary' first"
-        )
-    recordings = {
-        subject: _recording(output / layout.RESPONSES.format(subject=subject)) for subject in subjects
-    }
-    networks = {
-        name: _provenance(output / layout.ACTIVATIONS.format(network=name)) for name in study.all_networks()
-    }
-    prompts = _prompts(study, subjects, missing)
-    truth = Path(study.dataset.path) / layout.TRUTH
-    known = arrays.open_arrays(truth) if study.simulate is not None and truth.exists() else None
-    timings = _timings(study, summaries)
-    return Evidence(
-        study,
-        summaries,
-        groups,
-        recordings,
-        networks,
-        known,
-        missing,
-        prompts,
-        timings,
-        _reconstructions(study, subjects),
-    )
-
-
-def _reconstructions(study: Study, subjects: list[str]) -> dict[tuple[str, str], xr.Dataset]:
-    """Reconstructions that are there, by subject and network."""
-    found = {}
-    for network in study.conditions():
-        for subject in subjects:
-            path = Path(study.output, layout.RECONSTRUCTION.format(subject=subject, network=network))
-            if path.exists():
-                found[subject, network] = arrays.open_arrays(path)
-    return found
-
-
-def _timings(
-    study: Study, summaries: dict[tuple[str, str, str], xr.Dataset]
-) -> dict[tuple[str, str, str], xr.Dataset]:
-    """Timing of every subject and of the group that has it."""
-    found = {}
-    for subject, network, encoder in summaries:
-        made_for = {"network": network, "encoder": encoder}
-        for owner, pattern in ((subject, layout.TIMING), ("group", layout.TIMING_GROUP)):
-            path = Path(study.output, pattern.format(subject=owner, **made_for))
-            if (owner, network, encoder) not in found and path.exists():
-                found[owner, network, encoder] = arrays.open_arrays(path)
-    return found
-
-
-def _prompts(study: Study, subjects: list[str], missing: list[str]) -> dict[tuple[str, str], xr.Dataset]:
-    """Comparisons of prompts, by owner and network; those that are not there are noted as missing."""
-    if "ridge" not in study.encoders:
-        return {}
-    found = {}
-    for network in study.compared_prompts():
-        paths = {s: layout.PROMPTS.format(subject=s, network=network) for s in subjects}
-        if len(study.subjects()) > 1:
-            paths["group"] = layout.PROMPTS_GROUP.format(network=network)
-        for owner, name in paths.items():
-            path = Path(study.output, name)
-            if path.exists():
-                found[owner, network] = arrays.open_arrays(path)
-            else:
-                missing.append(path.name)
-    return found
-
-
-def _recording(path: Path) -> dict[str, Any]:
-    """Size and cleaning of a subject's responses, without reading them."""
-    if not path.exists():
-        return {}
-    with reading(path), xr.open_dataset(path, engine="h5netcdf") as responses:
-        runs = list(dict.fromkeys(responses["run"].values.astype(str).tolist()))
-        counts = {
-            name: int(responses.attrs[name]) for name in ("n_shown", "n_dropped") if name in responses.attrs
-        }
-        return {
-            "n_samples": responses.sizes["sample"],
-            "runs": runs,
-            "cleaning": str(responses.attrs.get("cleaning", "")),
-            **counts,
-        }
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    return arrays.open_activations(path).attributes if path.exists() else {}
-
-
 def significant(summary: xr.Dataset) -> np.ndarray:
     """Scored targets (target,) called significant; none where nothing was tested, as for the control."""
     if "significant" not in summary:
@@ -265,40 +151,6 @@ def column(summary: xr.Dataset, name: str) -> np.ndarray:
     if name not in summary:
         return np.full(summary.sizes["target"], np.nan)
     return np.asarray(summary[name].values, float)
-
-
-def config_text(study: Study) -> str:
-    """The configuration as it was written, or spelled out in full where no copy was kept."""
-    kept = Path(study.output) / layout.CONFIG
-    if kept.exists():
-        return kept.read_text(encoding="utf-8")
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def dataset_name(study: Study) -> str:
-    """The name in `dataset_description.json`, or else the dataset's folder."""
-    path = Path(study.dataset.path) / "dataset_description.json"
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["Name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Path(study.dataset.path).name
-
-
-def regions(dataset: xr.Dataset) -> np.ndarray:
-    """Region of every target: its name for parcels, else `roi`, or a type of channel, else one of all."""
-    if dataset.attrs.get("kind") == "parcels" and "name" in dataset.coords:
-        return dataset["name"].values.astype(str)
-    labels = dataset["roi"].values.astype(str) if "roi" in dataset.coords else np.array([""])
-    if dataset.attrs.get("kind") == "sensors" and not (labels != "").any():
-        return np.array([TYPES.get(kind, kind) for kind in dataset["channel_type"].values.astype(str)])
-    if "roi" in dataset.coords:
-        return np.where(labels == "", "unlabelled", labels)
-    return np.full(dataset.sizes["target"], ALL)
-
-
-def in_region(dataset: xr.Dataset, region: str) -> np.ndarray:
-    """Targets (target,) of a region; all of them where it is `ALL`."""
-    return np.ones(dataset.sizes["target"], bool) if region == ALL else regions(dataset) == region
 
 
 def texts(value: Any) -> list[str]:

@@ -10,16 +10,14 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.artefacts import layout
-from neuroalign.report import palette, plots
-from neuroalign.report.canvas import Canvas
-from neuroalign.report.evidence import ALL, Evidence, column, in_region, mean, regions, significant
-from neuroalign.report.palette import Profile, Scale
-
-MAX_REGIONS = 23
-"""Regions that get a panel of their own; tables hold all."""
+from neuroalign.report.brain.canvas import Canvas
+from neuroalign.report.drawing import palette, plots
+from neuroalign.report.drawing.palette import Profile, Scale
+from neuroalign.report.evidence import Evidence, column, mean, significant
+from neuroalign.report.sensors.best_times import epoch_profiles
 
 MAX_SUBJECTS = 12
-"""Subjects whose maps are drawn; the viewer and the map files hold all."""
+"""Subjects whose maps are drawn, and turned in the viewer; the map files hold all."""
 
 DEPTH = Scale("viridis", 0.0, 1.0, "relative depth")
 ACROSS = Scale("plasma", 0.0, 1.0, "share of the image")
@@ -27,7 +25,7 @@ DRAWN = (
     *("r", "best_depth", "centroid", "importance_depth", "peak_delay", "field_x", "field_y"),
     *("attention_weight", "unique_network", "normalised_r"),
 )
-"""Maps of the group that are drawn; the viewer has all."""
+"""Maps of the group that are drawn; the viewer has more."""
 
 GREY = "Grey: no significant target."
 
@@ -118,51 +116,45 @@ def top_of_scale(evidence: Evidence) -> float:
     return max(0.05, float(np.ceil(np.percentile(values, 99) / 0.05) * 0.05)) if values.size else 0.5
 
 
-def profiles(evidence: Evidence, network: str, encoder: str) -> tuple[list[Profile], int]:
-    """Layer profiles over all targets and per region, and how many regions are left to the tables."""
-    names = evidence.region_names()
-    wanted = [ALL, *names[:MAX_REGIONS]]
-    return [_profile(evidence, network, encoder, region) for region in wanted], len(names) - len(wanted) + 1
-
-
-def _profile(evidence: Evidence, network: str, encoder: str, region: str) -> Profile:
+def profiles(evidence: Evidence, network: str, encoder: str) -> list[Profile]:
+    """Layer profiles over all targets and per region."""
     people = evidence.subjects(network, encoder)
     datasets = [evidence.summaries[subject, network, encoder] for subject in people]
-    twin = evidence.twin(network)
-    twins = [
-        evidence.summaries[s, twin, encoder]
-        for s in people
-        if twin and (s, twin, encoder) in evidence.summaries
+    twin = evidence.twin(network) or ""
+    twins = [evidence.summaries[s, twin, encoder] for s in people if (s, twin, encoder) in evidence.summaries]
+    r = evidence.over(datasets, "r")
+    beside = mean(evidence.over(twins, "r"), axis=0) if twins else None
+    level = {
+        name: mean(evidence.over(datasets, name), axis=0)
+        for name in ("nuisance_r", "ceiling_low", "ceiling_high")
+    }
+    return [
+        Profile(
+            region,
+            datasets[0]["depth"].values,
+            r[..., at],
+            None if beside is None else beside[:, at],
+            twins[0]["depth"].values if twins else None,
+            *(float(values[at]) for values in level.values()),
+        )
+        for region, at in evidence.places()
     ]
-
-    def average(several: list[xr.Dataset], name: str) -> np.ndarray:
-        here = [in_region(d, region) for d in several]
-        found = [d[name].values if name in d else column(d, name) for d in several]
-        return np.array([mean(values[..., at], axis=-1) for values, at in zip(found, here, strict=True)])
-
-    return Profile(
-        region,
-        datasets[0]["depth"].values,
-        average(datasets, "r"),
-        mean(average(twins, "r"), axis=0) if twins else None,
-        twins[0]["depth"].values if twins else None,
-        float(mean(average(datasets, "nuisance_r"))),
-        float(mean(average(datasets, "ceiling_low"))),
-        float(mean(average(datasets, "ceiling_high"))),
-    )
 
 
 def profile_picture(evidence: Evidence, network: str, encoder: str) -> Picture:
-    """Score by depth per region."""
-    panels, left = profiles(evidence, network, encoder)
-    more = f" {left} further regions are in tables/scores.tsv." if left > 0 else ""
+    """Score by depth per region; of epochs at the time at which each layer predicts best."""
+    if evidence.kind == "sensors" and "latency" in evidence.any_summary.coords:
+        panels, about = epoch_profiles(evidence, network, encoder)
+        title = f"{network} ({encoder}): r by depth, at each layer's best time"
+    else:
+        panels, about = profiles(evidence, network, encoder), "Mean held-out r over the targets of a region."
+        title = f"{network} ({encoder}): r by depth"
     caption = (
-        "Mean held-out r of every layer over the targets of a region. Thin lines are subjects, the thick "
-        "line their mean ± SEM. This profile is descriptive: scores elsewhere are of the layer that the "
-        "training "
-        "folds chose for each target." + more
+        f"{about} Thin lines are subjects, the thick line their mean ± SEM. Each layer by itself: scores "
+        "elsewhere are of the layer that the training folds chose for each target, and which layer is best "
+        f"here is seen after the fact.{evidence.regions_left}"
     )
-    return Picture(plots.layer_profiles(panels, network), f"{network} ({encoder}): r by depth", caption)
+    return Picture(plots.layer_profiles(panels, network), title, caption)
 
 
 def comparison_picture(subjects: pd.DataFrame, network: str, encoder: str) -> Picture:
@@ -234,38 +226,6 @@ def _per_subject(
 def called(owner: str) -> str:
     """What a subject or the group is called in titles."""
     return {"group": "group", layout.AVERAGE: "mean subject"}.get(owner, f"sub-{owner}")
-
-
-def parcel_pictures(evidence: Evidence, network: str, encoder: str) -> list[Picture]:
-    """Region × layer, and bars with controls and ceiling."""
-    owner, dataset = next(iter(evidence.whose(network, encoder).items()))
-    top = top_of_scale(evidence)
-    names = regions(dataset).tolist()
-    scale = Scale("r", 0.0, max(top, 0.05), "Pearson r (held-out)")
-    datasets = [
-        evidence.summaries[subject, network, encoder] for subject in evidence.subjects(network, encoder)
-    ]
-
-    def over(name: str) -> np.ndarray:
-        return np.asarray(mean(np.array([column(d, name) for d in datasets]), axis=0))
-
-    scores = np.array([d["chosen_r"].values for d in datasets])
-    bar = plots.bars(names, scores, over("nuisance_r"), over("ceiling_low"), over("ceiling_high"))
-    if not np.isfinite(dataset["depth"].values).all():
-        return [Picture(bar, f"{network} ({encoder}): r", "One score for all layers together.")]
-    heat = plots.heat_map(dataset["r"].values.T, names, dataset["layer"].values.astype(str).tolist(), scale)
-    return [
-        Picture(
-            heat,
-            f"{network} ({encoder}): r of every layer in every parcel, {called(owner)}",
-            "Grey: not scored.",
-        ),
-        Picture(
-            bar,
-            f"{network} ({encoder}): r of the chosen layer",
-            "The layer was chosen in the training folds.",
-        ),
-    ]
 
 
 def penalised(evidence: Evidence) -> list[tuple[str, str]]:

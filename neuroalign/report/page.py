@@ -14,25 +14,22 @@ from markupsafe import Markup
 
 from neuroalign.artefacts import layout
 from neuroalign.artefacts.atomic import replacing
-from neuroalign.report import (
-    figures,
-    partition,
-    prompts,
-    reconstructions,
-    rivals,
-    sensor_words,
-    tables,
-    truth,
-    viewer,
-)
-from neuroalign.report.canvas import open_canvas
-from neuroalign.report.evidence import Evidence, config_text, dataset_name, open_evidence, texts
-from neuroalign.report.findings import findings, warnings
-from neuroalign.report.methods import methods, references
+from neuroalign.report import figures
+from neuroalign.report.brain import viewer
+from neuroalign.report.brain.canvas import open_canvas
+from neuroalign.report.brain.surfaces import display_meshes
+from neuroalign.report.comparisons import partition, prompts, rivals
+from neuroalign.report.evidence import Evidence
+from neuroalign.report.facts import facts
+from neuroalign.report.numbers import tables, target_tables
+from neuroalign.report.opening import config_text, open_evidence
 from neuroalign.report.parts import parts
-from neuroalign.report.surfaces import display_meshes
+from neuroalign.report.planted import truth
+from neuroalign.report.sensors import reconstructions
+from neuroalign.report.wording.cautions import warnings
+from neuroalign.report.wording.findings import findings
+from neuroalign.report.wording.methods import methods, references
 from neuroalign.settings.config import Study
-from neuroalign.settings.networks import Network
 
 POLICY = "SCRIPTS-OF-THIS-PAGE"
 """Stands in the template where the page's policy names its scripts."""
@@ -41,7 +38,7 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def write_report(study: Study) -> Path:
-    """Write `index.html` and `tables/*.tsv` below the study's report folder.
+    """Write `index.html` and `tables/` below the study's report folder.
 
     Parameters
     ----------
@@ -72,6 +69,14 @@ def write_report(study: Study) -> Path:
         "group": group,
         "warnings": pd.DataFrame([vars(entry) for entry in warned], columns=["scope", "text"]),
     }
+    regional = [
+        tables.region_table(evidence, *model).assign(network=model[0], encoder=model[1])
+        for model in evidence.models()
+    ]
+    kept["regions"] = pd.concat(regional)
+    targets = target_tables.all_target_tables(evidence)
+    if not targets.empty:
+        kept["targets"] = targets
     agreements = _agreements(evidence)
     if not agreements.empty:
         kept["truth"] = agreements
@@ -80,7 +85,7 @@ def write_report(study: Study) -> Path:
     content = {
         "title": study.title,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "facts": _facts(evidence),
+        "facts": facts(evidence),
         "findings": [*findings(evidence, subjects), *_comparisons(evidence)],
         "warnings": warned,
         "comparisons": [figures.comparison_picture(subjects, *model) for model in evidence.models()],
@@ -153,77 +158,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """What was run on what."""
-    study, summary = evidence.study, evidence.any_summary
-    people = study.subjects()
-    facts = [
-        ("Dataset", dataset_name(study) + (" (simulated)" if study.simulate else "")),
-        ("Task", study.dataset.task),
-        ("Subjects", f"{len(people)}: {', '.join(people)}"),
-    ]
-    recorded = [
-        entry for subject, entry in evidence.recordings.items() if entry and subject != layout.AVERAGE
-    ]
-    if recorded:
-        samples = sorted({entry["n_samples"] for entry in recorded})
-        runs = sorted({len(entry["runs"]) for entry in recorded})
-        facts.append(("Runs", f"{_range(runs)} per subject"))
-        what = (
-            f"volumes per subject, TR {float(summary.attrs['tr']):g} s"
-            if "tr" in summary.attrs
-            else "trials per subject"
-        )
-        if evidence.kind == "sensors":
-            what = sensor_words.samples(evidence)
-        facts.append(("Samples", f"{_range(samples)} {what}"))
-    if evidence.kind == "sensors":
-        facts += sensor_words.facts(evidence)
-    else:
-        kinds = {"surface": "vertices", "volume": "voxels", "cifti": "grayordinates"}
-        where = kinds.get(evidence.kind, "parcels")
-        space = f" in {summary.attrs['space']}" if summary.attrs.get("space") else ""
-        facts.append(("Targets", f"{summary.sizes['target']:,} {where}{space}"))
-    nuisance = study.design.nuisance.networks
-    for name, network in study.conditions().items():
-        if name in nuisance:
-            facts.append((f"Nuisance {name}", "; ".join([network.named, *network.facts])))
-        else:
-            facts.append((f"Network {name}", _network(evidence, name, network)))
-    encoders = ", ".join(study.encoders)
-    grid = study.ridge.alphas
-    folds = ", ".join(texts(summary.attrs.get("folds")))
-    tried = (
-        f", {study.banded_ridge.candidates} weights of the bands" if "banded_ridge" in study.encoders else ""
-    )
-    alphas = f"{grid.count} alphas from {grid.lowest:g} to {grid.highest:g}"
-    if "cross_attention" in study.encoders:
-        attention = study.cross_attention
-        owners = "one network for all" if attention.universal else "a network for each subject"
-        seen = f"words of the last {attention.window_s:g} s"
-        if study.responses.samples == "trials":
-            seen = "all patches of an image"
-        tried += f"; cross-attention to {seen}, {owners}"
-    facts.append(("Encoders" if len(study.encoders) > 1 else "Encoder", f"{encoders}; {alphas}{tried}"))
-    facts.append(("Folds", folds or study.design.folds.by))
-    return facts
-
-
-def _network(evidence: Evidence, name: str, network: Network) -> str:
-    attributes = evidence.networks.get(name, {})
-    layers = next((d.sizes["layer"] for key, d in evidence.summaries.items() if key[1] == name), 0)
-    parts = [network.named, f"{layers} layers", *network.facts]
-    if attributes.get("weights_sha256"):
-        parts.append(f"weights sha256 {str(attributes['weights_sha256'])[:16]}…")
-    if network.trained:
-        parts.append("with untrained twin" if evidence.twin(name) else "no untrained twin")
-    return "; ".join(parts)
-
-
-def _range(values: list[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _agreements(evidence: Evidence) -> pd.DataFrame:

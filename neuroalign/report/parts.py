@@ -7,32 +7,24 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from neuroalign.report import (
-    attention,
-    figures,
-    kernel_figures,
-    latencies,
-    partition,
-    prompts,
-    reconstructions,
-    recovered,
-    rivals,
-    sensor_figures,
-    tables,
-    timings,
-    truth,
-)
-from neuroalign.report.canvas import Canvas
+from neuroalign.report import figures, parcels
+from neuroalign.report.attention import learned
+from neuroalign.report.brain.canvas import Canvas
+from neuroalign.report.comparisons import partition, prompts, rivals
 from neuroalign.report.evidence import Evidence
-from neuroalign.report.printed import (
+from neuroalign.report.numbers import tables, target_tables
+from neuroalign.report.numbers.printed import (
     GROUP_COLUMNS,
     GROUP_INTERVALS,
     PARTITION_COLUMNS,
     SUBJECT_COLUMNS,
     Table,
+    foremost,
     printed,
     with_intervals,
 )
+from neuroalign.report.planted import latencies, recovered, truth
+from neuroalign.report.sensors import continuous, epochs, reconstructions, timings
 
 RIVAL_NOTE = (
     "Means over scored targets; in brackets 95 % by Student's t over subjects, of each region by itself: of "
@@ -61,12 +53,7 @@ def parts(
 ) -> list[Part]:
     """The sections between the findings and the methods."""
     models, layered = evidence.models(), evidence.layered()
-    regional = [
-        printed(
-            tables.region_table(evidence, *model), f"{model[0]} ({model[1]}) by region, means over subjects"
-        )
-        for model in models
-    ]
+    regional = [_region_part(evidence, *model) for model in models]
     found = [
         Part(
             "profiles",
@@ -81,8 +68,8 @@ def parts(
         drawn = [picture for model in models for picture in figures.map_pictures(evidence, *model, canvas)]
         found.append(Part("maps", "Maps", drawn))
     elif evidence.kind == "parcels":
-        drawn = [picture for model in models for picture in figures.parcel_pictures(evidence, *model)]
-        found.append(Part("maps", "Parcels", drawn))
+        drawn = [picture for model in models for picture in parcels.parcel_pictures(evidence, *model)]
+        found.append(Part("maps", "Parcels", drawn, _target_tables(evidence)))
     else:
         space = evidence.any_summary.attrs.get("space")
         note = f"neuroalign has no mesh of the space {space}: open the files in maps/ with your own surface."
@@ -107,27 +94,49 @@ def parts(
         "Means over subjects; in brackets 95 % by Student's t.",
     )
     found.append(
-        Part("tables", "Tables", tables=[together, each], paragraphs=["The same and more as TSV in tables/."])
+        Part(
+            "tables", "Tables", tables=[together, each], paragraphs=["The same and more as files in tables/."]
+        )
     )
     versions = printed(tables.version_table(evidence), "")
     return [*found, Part("versions", "Versions", tables=[versions])]
 
 
+def _region_part(evidence: Evidence, network: str, encoder: str) -> Table:
+    """The regions of a model, all of them where they are few."""
+    shown, note = foremost(tables.region_table(evidence, network, encoder), "r", "regions.tsv")
+    if epochs.is_epoched(evidence):
+        note = f"{note} Means over all latencies, those before onset among them.".strip()
+    return printed(shown, f"{network} ({encoder}) by region, means over subjects", note=note)
+
+
+def _target_tables(evidence: Evidence) -> list[Table]:
+    """The foremost targets of every model, where there are too many to be regions of their own."""
+    out = []
+    for network, encoder in evidence.models():
+        found = target_tables.target_table(evidence, network, encoder)
+        if not found.empty:
+            shown, note = foremost(found, "r", "targets.parquet")
+            columns = [name for name in target_tables.COLUMNS if name in shown]
+            out.append(printed(shown, f"{network} ({encoder}): targets", columns, note))
+    return out
+
+
 def _sensor_parts(evidence: Evidence) -> list[Part]:
     """Scores of channels: over time and on heads, or by channel and over lags."""
     models = evidence.models()
-    if sensor_figures.is_epoched(evidence):
-        times = [picture for model in models for picture in sensor_figures.time_pictures(evidence, *model)]
-        heads = sensor_figures.models_picture(evidence, models)
-        heads += [picture for model in models for picture in sensor_figures.head_pictures(evidence, *model)]
+    if epochs.is_epoched(evidence):
+        times = [picture for model in models for picture in epochs.time_pictures(evidence, *model)]
+        heads = epochs.models_picture(evidence, models)
+        heads += [picture for model in models for picture in epochs.head_pictures(evidence, *model)]
         when = [picture for model in models for picture in timings.timing_pictures(evidence, *model)]
         found = [Part("time", "Layers in time", times), Part("maps", "Topographies", heads)]
         return [*found, Part("timing", "Timing", when, paragraphs=[timings.ABOUT])] if when else found
-    drawn = [picture for model in models for picture in kernel_figures.channel_pictures(evidence, *model)]
+    drawn = [picture for model in models for picture in continuous.channel_pictures(evidence, *model)]
     found = [Part("maps", "Channels", drawn)]
-    kernels = [picture for model in models for picture in kernel_figures.kernel_pictures(evidence, *model)]
+    kernels = [picture for model in models for picture in continuous.kernel_pictures(evidence, *model)]
     if kernels:
-        found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[kernel_figures.ABOUT]))
+        found.append(Part("kernels", "Kernels over lags", kernels, paragraphs=[continuous.ABOUT]))
     if networks := reconstructions.reconstructed(evidence):
         shown = [
             printed(
@@ -156,15 +165,11 @@ def _partition_parts(evidence: Evidence) -> list[Part]:
         "prediction of both instead of comparing models; the network's weight is its share of the two "
         "weights of the bands."
     )
-    shown = [
-        printed(
-            with_intervals(partition.partition_table(evidence, *model), ["unique_network"]),
-            f"{model[0]} ({model[1]}): parts of held-out R² by region",
-            PARTITION_COLUMNS,
-            note,
-        )
-        for model in models
-    ]
+    shown = []
+    for model in models:
+        rows, said = foremost(partition.partition_table(evidence, *model), "r2", "partition.tsv", note)
+        title = f"{model[0]} ({model[1]}): parts of held-out R² by region"
+        shown.append(printed(with_intervals(rows, ["unique_network"]), title, PARTITION_COLUMNS, said))
     return [Part("partition", "Variance partition", drawn, shown, [partition.ABOUT])] if models else []
 
 
@@ -174,27 +179,21 @@ def _prompt_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     drawn = [
         picture for network in networks for picture in prompts.prompt_pictures(evidence, network, canvas)
     ]
-    shown = [
-        printed(
-            with_intervals(prompts.prompt_table(evidence, network), ["unique"]),
-            f"{network}: prompts by region",
-            prompts.COLUMNS,
-            prompts.NOTE,
-        )
-        for network in networks
-    ]
+    shown = []
+    for network in networks:
+        rows, said = foremost(prompts.prompt_table(evidence, network), "r", "prompts.tsv", prompts.NOTE)
+        title = f"{network}: prompts by region"
+        shown.append(printed(with_intervals(rows, ["unique"]), title, prompts.COLUMNS, said))
     return [Part("prompts", "Prompts", drawn, shown, [prompts.ABOUT])] if networks else []
 
 
 def _attention_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     """What cross-attention learned, where it was fitted."""
-    models = attention.attending(evidence)
-    drawn = [
-        picture for model in models for picture in attention.attention_pictures(evidence, *model, canvas)
-    ]
+    models = learned.attending(evidence)
+    drawn = [picture for model in models for picture in learned.attention_pictures(evidence, *model, canvas)]
     samples = evidence.study.responses.samples
     title = {"time": "Layers and delays", "trials": "Layers and receptive fields"}[samples]
-    return [Part("attention", title, drawn, paragraphs=[attention.about(samples)])] if models else []
+    return [Part("attention", title, drawn, paragraphs=[learned.about(evidence.study)])] if models else []
 
 
 def _encoder_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
@@ -203,10 +202,11 @@ def _encoder_parts(evidence: Evidence, canvas: Canvas | None) -> list[Part]:
     drawn = [picture for pair in pairs for picture in rivals.rival_pictures(evidence, pair, canvas)]
     shown = []
     for network, encoder, rival in pairs:
-        found = with_intervals(rivals.rival_table(evidence, (network, encoder, rival)), ["difference"])
+        table = rivals.rival_table(evidence, (network, encoder, rival))
+        rows, said = foremost(table, f"r {encoder}", "encoders.tsv", RIVAL_NOTE)
         columns = ["whose", "region", f"r {encoder}", f"r {rival}", "difference", "n_subjects"]
         title = f"{network}: {encoder} less {rival}, of the layers chosen"
-        shown.append(printed(found, title, columns, RIVAL_NOTE))
+        shown.append(printed(with_intervals(rows, ["difference"]), title, columns, said))
     return [Part("encoders", "Encoders compared", drawn, shown)] if pairs else []
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign.report import attention, densities
-from neuroalign.report.attention import attending, attention_pictures, attention_sentence
-from neuroalign.report.canvas import open_canvas
-from neuroalign.report.figures import alpha_picture, parcel_pictures, penalised
-from neuroalign.report.findings import findings
-from neuroalign.report.methods import methods, references
+from neuroalign.report.attention import learned
+from neuroalign.report.attention.learned import attending, attention_pictures, attention_sentence
+from neuroalign.report.brain.canvas import open_canvas
+from neuroalign.report.comparisons import densities
+from neuroalign.report.comparisons.rivals import pairs, rival_pictures, rival_sentence
+from neuroalign.report.figures import alpha_picture, penalised
+from neuroalign.report.numbers.tables import subject_table
 from neuroalign.report.page import write_report
-from neuroalign.report.rivals import pairs, rival_pictures, rival_sentence
-from neuroalign.report.tables import subject_table
+from neuroalign.report.parcels import parcel_pictures
+from neuroalign.report.wording.findings import findings
+from neuroalign.report.wording.methods import methods, references
 
 BOTH = ["ridge", "cross_attention"]
 ALL_THREE = [*BOTH, "stack"]
@@ -32,8 +34,9 @@ def test_only_encoders_that_look_at_all_layers_have_the_section(make_evidence) -
 
 def test_importance_and_delays_are_means_over_regions_and_subjects(make_evidence) -> None:
     evidence = make_evidence("volume", 3, encoders=BOTH)
-    people = attention._scored(evidence, *MODEL)
-    panel = attention._importance(evidence, people, "minilm", "ridge", "temporal")
+    people = learned._scored(evidence, *MODEL)
+    panels = learned._importance(evidence, people, "minilm", "ridge")
+    panel = next(each for each in panels if each.region == "temporal")
     each = [
         np.nanmean(d["importance"].values[:, d["roi"].values == "temporal"].astype(float), axis=1)
         for d in people.values()
@@ -42,7 +45,7 @@ def test_importance_and_delays_are_means_over_regions_and_subjects(make_evidence
     ridge = [evidence.summaries[s, "minilm", "ridge"] for s in people]
     depth = [np.nanmean(d["best_depth"].values[d["roi"].values == "temporal"]) for d in ridge]
     assert panel.mark == pytest.approx(np.mean(depth))
-    delay = attention._delay(people, "temporal")
+    delay = next(each for each in learned._delays(evidence, people) if each.region == "temporal")
     assert delay.mark == 5
     step = delay.across[1] - delay.across[0]
     assert (delay.mean * step).sum() == pytest.approx(1, abs=0.03), "a density over seconds"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign.report.findings import findings, warnings
-from neuroalign.report.tables import estimate, subject_table
+from neuroalign.report.numbers.tables import estimate, subject_table
+from neuroalign.report.wording.cautions import warnings
+from neuroalign.report.wording.findings import findings
 
 
 @pytest.mark.parametrize(

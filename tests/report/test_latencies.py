@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroalign.report.latencies import latency_agreement, latency_sentence, layer_latencies
-from neuroalign.report.recovered import truth_pictures
-from neuroalign.report.truth import agreement, recoveries
+from neuroalign.report.planted.latencies import latency_agreement, latency_sentence, layer_latencies
+from neuroalign.report.planted.recovered import truth_pictures
+from neuroalign.report.planted.truth import agreement, recoveries
 
 CHANNELS = ("Oz", "P7", "P8", "T7", "T8", "Fz")
 PLACES = np.array([[0, -9, 2], [-7, -6, 0], [7, -6, 0], [-8, 0, 0], [8, 0, 0], [0, 6, 7]]) / 100

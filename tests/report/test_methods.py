@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuroalign.report.methods import methods, references
+from neuroalign.report.wording.methods import methods, references
 
 
 @pytest.mark.parametrize(

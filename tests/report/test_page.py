@@ -114,7 +114,7 @@ def test_the_viewer_holds_the_meshes_and_every_map(surface_page, surface_study) 
     expected = summary["centroid"].values[summary["hemi"].values == "R"]
     np.testing.assert_array_equal(codes == 65535, np.isnan(expected))
     np.testing.assert_allclose(values[codes != 65535], expected[np.isfinite(expected)], atol=2e-5)
-    significant = np.frombuffer(base64.b64decode(entry["significant"]["R"]), np.uint8)
+    significant = np.frombuffer(base64.b64decode(data["masks"][entry["mask"]]["R"]), np.uint8)
     np.testing.assert_array_equal(significant, summary["significant"].values[summary["hemi"].values == "R"])
     faces = np.frombuffer(base64.b64decode(data["meshes"]["L"]["faces"]), "<u2")
     assert (faces.size, faces.max()) == (3 * 20480, 10241)

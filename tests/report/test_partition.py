@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from neuroalign.alignment.fitting.partition import PARTS
-from neuroalign.report.palette import Stack
-from neuroalign.report.partition import parted, partition_pictures, partition_table
-from neuroalign.report.stacks import partition_stacks
+from neuroalign.report.comparisons.partition import parted, partition_pictures, partition_table
+from neuroalign.report.comparisons.stacks import partition_stacks
+from neuroalign.report.drawing.palette import Stack
 
 BOTH = ["ridge", "banded_ridge"]
 MODEL = ("minilm", "banded_ridge")

@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 from neuroalign.artefacts.arrays import target_coordinates
-from neuroalign.report.canvas import VolumeCanvas
-from neuroalign.report.drawing import paint
-from neuroalign.report.palette import CATEGORIES, Scale
-from neuroalign.report.prompts import compared, prompt_pictures, prompt_sentence, prompt_table
+from neuroalign.report.brain.canvas import VolumeCanvas
+from neuroalign.report.comparisons.prompts import compared, prompt_pictures, prompt_sentence, prompt_table
+from neuroalign.report.drawing.palette import CATEGORIES, Scale
+from neuroalign.report.drawing.style import paint
 
 PROMPTS = ("plain", "poem", "count")
 

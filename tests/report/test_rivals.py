@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign.report.rivals import pairs, rival_picture, rival_sentence, rival_table
+from neuroalign.report.comparisons.rivals import pairs, rival_picture, rival_sentence, rival_table
 
 BOTH = ["ridge", "banded_ridge"]
 PAIR = ("minilm", "banded_ridge", "ridge")

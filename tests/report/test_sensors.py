@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroalign.report import kernel_figures, sensor_figures, sensor_words, timings
-from neuroalign.report.evidence import regions
-from neuroalign.report.findings import findings
-from neuroalign.report.methods import methods, references
+from neuroalign.report.figures import profile_picture
+from neuroalign.report.numbers.tables import subject_table
 from neuroalign.report.page import write_report
-from neuroalign.report.sensor_figures import peak_latencies
-from neuroalign.report.tables import subject_table
-from neuroalign.report.topographies import HEAD_M, projected
+from neuroalign.report.regions import labels
+from neuroalign.report.sensors import continuous, epochs, phrases, timings
+from neuroalign.report.sensors.best_times import at_windows, best_windows, epoch_profiles
+from neuroalign.report.sensors.epochs import peak_latencies
+from neuroalign.report.sensors.topographies import HEAD_M, projected
+from neuroalign.report.wording.findings import findings
+from neuroalign.report.wording.methods import methods, references
 
 MODEL = ("minilm", "ridge")
 
@@ -70,7 +72,7 @@ def test_topographies_are_at_the_peaks_of_the_course() -> None:
     assert peak_latencies(-np.ones(70), seconds) == []
     course[20] = np.nan
     assert 20 not in peak_latencies(course, seconds)
-    assert np.diff(seconds[peak_latencies(course, seconds, 6)]).min() >= sensor_figures.APART_S - 1e-9
+    assert np.diff(seconds[peak_latencies(course, seconds, 6)]).min() >= epochs.APART_S - 1e-9
 
 
 def test_the_projection_is_that_of_mne() -> None:
@@ -89,7 +91,7 @@ def test_the_projection_is_that_of_mne() -> None:
 def test_heads_hold_the_planted_values_at_significant_channels(make_evidence) -> None:
     evidence = make_evidence("sensors", 2)
     dataset = evidence.groups[MODEL]
-    r, depth = sensor_figures._head_rows(dataset, "eeg", several=False)
+    r, depth = epochs._head_rows(dataset, "eeg", several=False)
     assert r.titles == depth.titles
     at = [int(title.replace("−", "-").split()[0]) / 1000 for title in r.titles]
     assert all(0.08 <= latency <= 0.32 for latency in at), "where responses were planted"
@@ -106,14 +108,14 @@ def test_channels_without_a_place_get_rows(make_evidence) -> None:
     evidence = make_evidence("sensors", 1)
     n = evidence.any_summary.sizes["target"]
     nowhere = changed(evidence, **{axis: np.full(n, np.nan) for axis in "xyz"})
-    titles = [picture.title for picture in sensor_figures.head_pictures(nowhere, *MODEL)]
+    titles = [picture.title for picture in epochs.head_pictures(nowhere, *MODEL)]
     assert [title.split(": ")[-1] for title in titles] == [
         "r of every channel",
         "best layer of every channel",
     ]
-    assert sensor_words.positions(nowhere.any_summary).startswith("not known")
+    assert phrases.positions(nowhere.any_summary).startswith("not known")
     inside = changed(make_evidence("sensors", 1), channel_type=np.full(n, "seeg", object))
-    assert all("channel" in each.title for each in sensor_figures.head_pictures(inside, *MODEL))
+    assert all("channel" in each.title for each in epochs.head_pictures(inside, *MODEL))
 
 
 def test_magnetometers_and_gradiometers_have_heads_of_their_own(make_evidence) -> None:
@@ -128,21 +130,21 @@ def test_magnetometers_and_gradiometers_have_heads_of_their_own(make_evidence) -
         of = dict(zip(table, evidence.any_summary[axis].values, strict=True))
         moved[axis] = np.array([of[first[name]] for name in table])
     changed(evidence, channel_type=kinds, **moved)
-    assert set(regions(evidence.any_summary)) == {"magnetometers", "gradiometers"}
-    assert evidence.region_names() == ["gradiometers", "magnetometers"]
+    assert set(labels(evidence.any_summary)) == {"magnetometers", "gradiometers"}
+    assert evidence.region_names == ["gradiometers", "magnetometers"]
     dataset = evidence.summaries["01", *MODEL]
-    rows = [row for kind in ("mag", "grad") for row in sensor_figures._head_rows(dataset, kind, several=True)]
+    rows = [row for kind in ("mag", "grad") for row in epochs._head_rows(dataset, kind, several=True)]
     assert [row.kind for row in rows] == ["mag", "mag", "grad", "grad"]
     assert rows[0].label.startswith("magnetometers")
-    assert len(sensor_figures.head_pictures(evidence, *MODEL)) == 1
-    assert "22 magnetometers and 42 gradiometers" in sensor_words.described(dataset)
+    assert len(epochs.head_pictures(evidence, *MODEL)) == 1
+    assert "22 magnetometers and 42 gradiometers" in phrases.described(dataset)
 
 
 def test_continuous_recordings_show_channels_and_kernels(make_evidence) -> None:
     evidence = make_evidence("series", 2)
-    assert sensor_figures.is_continuous(evidence)
-    assert len(kernel_figures.channel_pictures(evidence, *MODEL)) == 1
-    assert len(kernel_figures.kernel_pictures(evidence, *MODEL)) == 2
+    assert epochs.is_continuous(evidence)
+    assert len(continuous.channel_pictures(evidence, *MODEL)) == 1
+    assert len(continuous.kernel_pictures(evidence, *MODEL)) == 2
     (sentences,) = findings(evidence, subject_table(evidence))
     assert "kernels weigh most at a lag of 200 ms" in sentences[0]
     text = methods(evidence)
@@ -166,8 +168,8 @@ def test_dropped_trials_are_counted_and_warned_of(make_evidence) -> None:
     evidence = make_evidence("sensors", 2)
     for subject, dropped in (("01", 3), ("02", 40)):
         evidence.recordings[subject] = {"n_shown": 100, "n_dropped": dropped}
-    assert sensor_words.samples(evidence) == "trials per subject; 43 of 200 shown were dropped"
-    (warned,) = sensor_words.dropped_warnings(evidence)
+    assert phrases.samples(evidence) == "trials per subject; 43 of 200 shown were dropped"
+    (warned,) = phrases.dropped_warnings(evidence)
     assert warned[0] == "sub-02"
     assert warned[1].startswith("40 % of trials were dropped")
 
@@ -227,3 +229,62 @@ def test_without_timing_nothing_is_said_of_it(make_evidence) -> None:
     assert timings.timing_sentences(evidence, *MODEL) == []
     assert timings.timing_pictures(evidence, *MODEL) == []
     assert "Kiesel" not in methods(evidence)
+
+
+def clustered(dataset: xr.Dataset) -> xr.Dataset:
+    """The same, as if tested by clusters: all that is significant is one of them."""
+    verdict = dataset["significant"].values
+    number = ("target", np.where(verdict, 1, 0).astype(np.int16))
+    return dataset.assign(cluster=number).assign_attrs(inference_correction="cluster")
+
+
+def test_clusters_that_survive_are_outlined_and_told(make_evidence, monkeypatch) -> None:
+    evidence = make_evidence("sensors", 3)
+    evidence.groups[MODEL] = clustered(evidence.groups[MODEL])
+    drawn = []
+    monkeypatch.setattr(epochs.courses, "layer_images", lambda panels, top: drawn.extend(panels))
+    picture = epochs.time_pictures(evidence, *MODEL)[0]
+    assert "Outlined" in picture.caption
+    group = evidence.groups[MODEL]
+    at, layer = group["latency"].values, group["best_layer"].values
+    verdict = group["significant"].values & np.isfinite(group["chosen_r"].values)
+    cells = {(int(one), float(other)) for one, other in zip(layer[verdict], at[verdict], strict=True)}
+    (panel,) = drawn
+    rows, columns = np.nonzero(panel.outlined)
+    assert {
+        (int(row), float(panel.seconds[place])) for row, place in zip(rows, columns, strict=True)
+    } == cells
+    told = " ".join(phrases.sentences(evidence, *MODEL))
+    assert f"from {1000 * at[verdict].min():.0f} to {1000 * at[verdict].max():.0f} ms" in told
+    assert "1 cluster survives in the group" in told
+
+
+def test_what_was_not_tested_by_neighbours_has_no_outline(make_evidence) -> None:
+    evidence = make_evidence("sensors", 2)
+    assert "Outlined" not in epochs.time_pictures(evidence, *MODEL)[0].caption
+    assert "cluster" not in " ".join(phrases.sentences(evidence, *MODEL))
+
+
+def test_the_time_of_a_layer_is_chosen_by_other_subjects(rng) -> None:
+    seconds = np.arange(-20, 60) / 100
+    courses = 0.02 * rng.standard_normal((400, 1, len(seconds)))
+    own = best_windows(courses[:1], seconds)
+    assert own.shape == (1, 1)
+    assert seconds[own].min() >= 0
+    unbiased = at_windows(courses, seconds, best_windows(courses, seconds))
+    picked = [at_windows(c[None], seconds, best_windows(c[None], seconds))[0, 0] for c in courses]
+    assert np.mean(picked) > 0.02, "the highest of many latencies is high where there is nothing"
+    assert abs(unbiased.mean()) < 0.004
+
+
+def test_profiles_of_epochs_are_read_at_the_planted_time(make_evidence) -> None:
+    evidence = make_evidence("sensors", 3)
+    panels, about = epoch_profiles(evidence, *MODEL)
+    datasets = [evidence.summaries[s, *MODEL] for s in ("01", "02", "03")]
+    everywhere = np.mean([np.nanmean(d["r"].values, axis=1) for d in datasets], axis=0)
+    assert (panels[0].subjects.mean(axis=0) > 1.5 * everywhere).all()
+    assert "chosen by the other subjects" in about
+    alone, about = epoch_profiles(make_evidence("sensors", 1), *MODEL)
+    assert alone[0].subjects.shape == (1, 7)
+    assert "descriptive" in about
+    assert profile_picture(evidence, *MODEL).source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neuroalign.report.surfaces import Mesh, display_meshes, rasterise
+from neuroalign.report.brain.surfaces import Mesh, display_meshes, rasterise
 
 
 def ball() -> Mesh:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neuroalign.report.recovered import field_pictures, truth_pictures
-from neuroalign.report.truth import Recovery, agreement, recoveries
+from neuroalign.report.planted.recovered import field_pictures, truth_pictures
+from neuroalign.report.planted.truth import Recovery, agreement, recoveries
 
 N = 60
 

@@ -52,7 +52,7 @@
   function dress(entry, hemi) {
     const mesh = data.meshes[hemi];
     const codes = unpack(entry.codes[hemi], Uint16Array);
-    const significant = unpack(entry.significant[hemi], Uint8Array);
+    const significant = unpack(data.masks[entry.mask][hemi], Uint8Array);
     const colours = data.colours[entry.colours];
     const masked = pick("mask").checked;
     const vertexcolor = new Array(codes.length);

@@ -1,0 +1,1 @@
+"""What cross-attention learned: layers that count, delays, receptive fields."""

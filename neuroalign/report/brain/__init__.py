@@ -1,0 +1,1 @@
+"""Values on the cortex and in slices, still and turning."""

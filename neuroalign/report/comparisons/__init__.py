@@ -1,0 +1,1 @@
+"""What stands beside each other: encoders, parts of the variance, prompts."""

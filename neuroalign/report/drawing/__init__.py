@@ -1,0 +1,1 @@
+"""What all drawings share, and those of layers and scores."""

@@ -1,0 +1,1 @@
+"""Simulated studies: what was planted beside what came back."""

@@ -1,0 +1,1 @@
+"""What the page says in sentences: findings, cautions, methods."""
