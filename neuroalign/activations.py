@@ -24,8 +24,9 @@ import pandas as pd
 import zarr
 from tqdm import tqdm
 
-from neuroalign.arrays import layer_group, save_json
-from neuroalign.networks.base import OpenNetwork
+from neuroalign.arrays import layer_group, save_json, save_own_events
+from neuroalign.errors import DataError
+from neuroalign.networks.base import OpenNetwork, OwnClock
 from neuroalign.networks.families import open_network
 from neuroalign.networks.origins import origin_digest
 from neuroalign.settings.networks import Network
@@ -40,7 +41,14 @@ NOUNS = {"text": "word", "audio": "clip", "video": "clip"}
 _log = logging.getLogger("neuroalign")
 
 
-def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path, seed: int = 0) -> None:
+def extract(
+    settings: Network,
+    name: str,
+    items: pd.DataFrame,
+    path: str | Path,
+    seed: int = 0,
+    events: pd.DataFrame | None = None,
+) -> None:
     """Extract a network's activations for all items and save them as a Zarr store.
 
     Parameters
@@ -55,6 +63,8 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
         The store to make, such as `activations/NET.zarr`; open it with `arrays.open_activations`.
     seed : int
         Draws the weights of a random network.
+    events : DataFrame, optional
+        Of the study, for networks with a clock of their own: runs are taken from it, and items are theirs.
 
     Raises
     ------
@@ -63,10 +73,18 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
     DataError
         An item cannot be shown to the network.
     """
-    network = open_network(settings, seed)
+    network, timing = open_network(settings, seed), None
+    if isinstance(network, OwnClock):
+        if events is None:
+            raise DataError(
+                f"networks.{name}: features over time need the events, which say what runs there are"
+            )
+        items, timing = network.time_course(events)
     network.check_items(items)
     attributes = {**_attributes(network, name, items), "files": origin_digest(settings)}
-    store = _Partial(Path(path), attributes, network, len(items))
+    if timing is not None:
+        attributes["own_events"] = hashlib.sha256(timing.to_json(orient="values").encode()).hexdigest()
+    store = _Partial(Path(path), attributes, network, len(items), timing)
     shown = NOUNS.get(str(items["modality"].iloc[0]), str(items["modality"].iloc[0]))
     _log.info(
         "%s: %s, %d of %d layers, %d %ss, on %s",
@@ -163,9 +181,14 @@ class _Partial:
     """
 
     def __init__(
-        self, path: Path, attributes: dict[str, Any], network: OpenNetwork[Any], n_items: int
+        self,
+        path: Path,
+        attributes: dict[str, Any],
+        network: OpenNetwork[Any],
+        n_items: int,
+        timing: pd.DataFrame | None = None,
     ) -> None:
-        self.path = path
+        self.path, self.timing = path, timing
         self.folder = path.with_name(f"{path.name}.partial")
         self.n_items = n_items
         self.shapes = _stored(attributes["units"], attributes["tokens"], attributes["token_units"])
@@ -221,6 +244,8 @@ class _Partial:
         for number, places in enumerate(self.places):
             where = np.asarray(places, np.float32)
             group.create_array(f"{layer_group(number)}/place", data=where, dimension_names=("token", "axis"))
+        if self.timing is not None:
+            save_own_events(group, self.timing)
         # Only now is there a store to go on with.
         self._count()
         return group

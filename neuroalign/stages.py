@@ -142,8 +142,9 @@ def activations(study: Study, network: str) -> None:
     settings = study.all_networks()[_known(network, study.all_networks(), "network")]
     items = _listed(study, layout.ITEMS)
     path = _path(study, layout.ACTIVATIONS, network=network)
-    extract(settings, network, items, path, study.seed)
-    made_by = stamp(study, "activations", [_path(study, layout.ITEMS)], network=network)
+    extract(settings, network, items, path, study.seed, _listed(study, layout.EVENTS))
+    sources = [_path(study, pattern) for pattern in (layout.ITEMS, layout.EVENTS)]
+    made_by = stamp(study, "activations", sources, network=network)
     arrays.describe_activations(path, {STAMP: made_by})
 
 
@@ -665,7 +666,7 @@ def _activations(study: Study, network: str) -> Activations:
     path = _path(study, layout.ACTIVATIONS, network=network)
     found = arrays.open_activations(path)
     check_owner(path, found.attributes, {"network": network})
-    shown = int(_listed(study, layout.EVENTS)["item"].max()) + 1
+    shown = 0 if found.timed else int(_listed(study, layout.EVENTS)["item"].max()) + 1
     if shown > len(found.inputs):
         raise DataError(
             f"{path}: holds {len(found.inputs)} items, but {shown} were shown; it was made of other stimuli: "
