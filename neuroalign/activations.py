@@ -16,6 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from neuroalign.networks.base import OpenNetwork, OwnClock
 from neuroalign.networks.families import open_network
 from neuroalign.networks.origins import origin_digest
 from neuroalign.settings.networks import Network
+from neuroalign.stimuli.media import images_within
 
 ITEMS_PER_CHUNK = 512
 CHUNK_BYTES = 256 * 2**20
@@ -113,12 +115,35 @@ def _chunk(
     _, first, place = np.unique(digests, return_index=True, return_inverse=True)
     # By where they come first, not by digest: where none comes twice, nothing has to be moved.
     first, place = _in_order(first, place)
-    layers = network.run([windows[index] for index in first], watch.advance)
+    layers = _run(network, [windows[index] for index in first], watch)
     watch.repeated(len(windows) - len(first))
     truncated = sum(window.truncated for window in windows)
     if len(first) == len(windows) and (place == np.arange(len(windows))).all():
         return digests, layers, truncated
     return digests, [layer[place] for layer in layers], truncated
+
+
+def _run(network: OpenNetwork[Any], windows: list[Any], watch: _Watch) -> list[np.ndarray]:
+    """Activations of windows; those of a folder of images are the mean over its images."""
+    within = [images_within(getattr(window, "uri", "")) for window in windows]
+    single = [place for place, images in enumerate(within) if not images]
+    if len(single) == len(windows):
+        return network.run(windows, watch.advance)
+    alone = network.run([windows[place] for place in single], watch.advance) if single else []
+    found: list[list[Any]] = [[None] * len(windows) for _ in alone]
+    for place, images in enumerate(within):
+        if images:
+            shown = [replace(windows[place], uri=uri) for uri in images]
+            answers = [
+                values.mean(axis=0, dtype=np.float32).astype(values.dtype) for values in network.run(shown)
+            ]
+            watch.advance(1)
+        else:
+            answers = [values[single.index(place)] for values in alone]
+        found = found or [[None] * len(windows) for _ in answers]
+        for layer, answer in zip(found, answers, strict=True):
+            layer[place] = answer
+    return [np.stack(layer) for layer in found]
 
 
 def _in_order(first: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
