@@ -125,7 +125,7 @@ def _chunk(
 
 def _run(network: OpenNetwork[Any], windows: list[Any], watch: _Watch) -> list[np.ndarray]:
     """Activations of windows; those of a folder of images are the mean over its images."""
-    within = [images_within(getattr(window, "uri", "")) for window in windows]
+    within = [images_within(window.uri) if hasattr(window, "uri") else [] for window in windows]
     single = [place for place, images in enumerate(within) if not images]
     if len(single) == len(windows):
         return network.run(windows, watch.advance)

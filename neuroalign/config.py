@@ -137,6 +137,21 @@ class Study(Section):
         return {**raw, "design": {**design, "nuisance": {"word_rate": False, **nuisance}}}
 
     @model_validator(mode="after")
+    def _tables_say_what_was_shown(self) -> Study:
+        """Where responses come with a table of what was shown, no other place is looked at."""
+        if self.responses.kind not in TABLED_KINDS:
+            return self
+        default = StimulusSource()
+        for name in ("source", "path", "column", "root", "files"):
+            if getattr(self.stimuli, name) != getattr(default, name):
+                told = "responses.items" if self.responses.items else "the dataset itself"
+                raise ValueError(
+                    f"stimuli.{name} is not read with responses.kind {self.responses.kind}, of which {told} "
+                    "says what was shown, files relative to dataset.path; drop it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _trials_show_whole_files(self) -> Study:
         stimuli, trials = self.stimuli, self.responses.samples == "trials"
         if stimuli.has_steps and self.responses.kind in TABLED_KINDS:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.base import Window, kept_layers
+from neuroalign.networks.base import Layer, Window, kept_layers
 from neuroalign.networks.own.feature_arrays import open_array
 from neuroalign.networks.own.named_items import NamedItems
 from neuroalign.networks.own.sampled_features import SampledFeatures
@@ -48,6 +48,19 @@ def layer_names(settings: Features) -> list[str]:
     if settings.items is not None:
         _open(settings)
     return [LAYER]
+
+
+def layer_table(settings: Features) -> list[Layer]:
+    """The one layer, with its units where one array has all of them.
+
+    Raises
+    ------
+    NetworkError
+        The array or the names of its rows are not there, or they do not fit each other.
+    """
+    kept_layers(settings.layers, [LAYER])
+    units = None if settings.items is None else int(_open(settings)[0].shape[1])
+    return [Layer(LAYER, 0.0, True, units)]
 
 
 def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeatures | TimedFeatures:
