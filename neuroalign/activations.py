@@ -16,6 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ import pandas as pd
 import zarr
 from tqdm import tqdm
 
-from neuroalign.artefacts.arrays import layer_group, save_json
-from neuroalign.networks.base import OpenNetwork
+from neuroalign.artefacts.arrays import layer_group, save_json, save_own_events
+from neuroalign.errors import DataError
+from neuroalign.networks.base import OpenNetwork, OwnClock
 from neuroalign.networks.families import open_network
 from neuroalign.networks.origins import origin_digest
 from neuroalign.settings.networks import Network
+from neuroalign.stimuli.media import images_within
 
 ITEMS_PER_CHUNK = 512
 CHUNK_BYTES = 256 * 2**20
@@ -40,7 +43,14 @@ NOUNS = {"text": "word", "audio": "clip", "video": "clip"}
 _log = logging.getLogger("neuroalign")
 
 
-def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path, seed: int = 0) -> None:
+def extract(
+    settings: Network,
+    name: str,
+    items: pd.DataFrame,
+    path: str | Path,
+    seed: int = 0,
+    events: pd.DataFrame | None = None,
+) -> None:
     """Extract a network's activations for all items and save them as a Zarr store.
 
     Parameters
@@ -55,6 +65,8 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
         The store to make, such as `activations/NET.zarr`; open it with `arrays.open_activations`.
     seed : int
         Draws the weights of a random network.
+    events : DataFrame, optional
+        Of the study, for networks with a clock of their own: runs are taken from it, and items are theirs.
 
     Raises
     ------
@@ -63,10 +75,18 @@ def extract(settings: Network, name: str, items: pd.DataFrame, path: str | Path,
     DataError
         An item cannot be shown to the network.
     """
-    network = open_network(settings, seed)
+    network, timing = open_network(settings, seed), None
+    if isinstance(network, OwnClock):
+        if events is None:
+            raise DataError(
+                f"networks.{name}: features over time need the events, which say what runs there are"
+            )
+        items, timing = network.time_course(events)
     network.check_items(items)
     attributes = {**_attributes(network, name, items), "files": origin_digest(settings)}
-    store = _Partial(Path(path), attributes, network, len(items))
+    if timing is not None:
+        attributes["own_events"] = hashlib.sha256(timing.to_json(orient="values").encode()).hexdigest()
+    store = _Partial(Path(path), attributes, network, len(items), timing)
     shown = NOUNS.get(str(items["modality"].iloc[0]), str(items["modality"].iloc[0]))
     _log.info(
         "%s: %s, %d of %d layers, %d %ss, on %s",
@@ -95,12 +115,35 @@ def _chunk(
     _, first, place = np.unique(digests, return_index=True, return_inverse=True)
     # By where they come first, not by digest: where none comes twice, nothing has to be moved.
     first, place = _in_order(first, place)
-    layers = network.run([windows[index] for index in first], watch.advance)
+    layers = _run(network, [windows[index] for index in first], watch)
     watch.repeated(len(windows) - len(first))
     truncated = sum(window.truncated for window in windows)
     if len(first) == len(windows) and (place == np.arange(len(windows))).all():
         return digests, layers, truncated
     return digests, [layer[place] for layer in layers], truncated
+
+
+def _run(network: OpenNetwork[Any], windows: list[Any], watch: _Watch) -> list[np.ndarray]:
+    """Activations of windows; those of a folder of images are the mean over its images."""
+    within = [images_within(window.uri) if hasattr(window, "uri") else [] for window in windows]
+    single = [place for place, images in enumerate(within) if not images]
+    if len(single) == len(windows):
+        return network.run(windows, watch.advance)
+    alone = network.run([windows[place] for place in single], watch.advance) if single else []
+    found: list[list[Any]] = [[None] * len(windows) for _ in alone]
+    for place, images in enumerate(within):
+        if images:
+            shown = [replace(windows[place], uri=uri) for uri in images]
+            answers = [
+                values.mean(axis=0, dtype=np.float32).astype(values.dtype) for values in network.run(shown)
+            ]
+            watch.advance(1)
+        else:
+            answers = [values[single.index(place)] for values in alone]
+        found = found or [[None] * len(windows) for _ in answers]
+        for layer, answer in zip(found, answers, strict=True):
+            layer[place] = answer
+    return [np.stack(layer) for layer in found]
 
 
 def _in_order(first: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,9 +206,14 @@ class _Partial:
     """
 
     def __init__(
-        self, path: Path, attributes: dict[str, Any], network: OpenNetwork[Any], n_items: int
+        self,
+        path: Path,
+        attributes: dict[str, Any],
+        network: OpenNetwork[Any],
+        n_items: int,
+        timing: pd.DataFrame | None = None,
     ) -> None:
-        self.path = path
+        self.path, self.timing = path, timing
         self.folder = path.with_name(f"{path.name}.partial")
         self.n_items = n_items
         self.shapes = _stored(attributes["units"], attributes["tokens"], attributes["token_units"])
@@ -221,6 +269,8 @@ class _Partial:
         for number, places in enumerate(self.places):
             where = np.asarray(places, np.float32)
             group.create_array(f"{layer_group(number)}/place", data=where, dimension_names=("token", "axis"))
+        if self.timing is not None:
+            save_own_events(group, self.timing)
         # Only now is there a store to go on with.
         self._count()
         return group

@@ -221,6 +221,41 @@ class Activations:
             assert isinstance(group, zarr.Group)
             return group["token"], np.asarray(group["place"])
 
+    @property
+    def timed(self) -> bool:
+        """Whether items are rows with times of their own, not stimuli of the study."""
+        return "own_events" in self.attributes
+
+    def own_events(self) -> pd.DataFrame:
+        """When items that have times of their own reach which recordings.
+
+        Columns subject, session, task, run, onset (s), duration (s) and item.
+        """
+        import zarr
+
+        with _whole(self.path):
+            group = zarr.open_group(self.path, mode="r")["own_event"]
+            assert isinstance(group, zarr.Group)
+            runs = pd.DataFrame(cast(list[Any], group.attrs["runs"])).iloc[np.asarray(group["run"])]
+            columns = {name: np.asarray(group[name]) for name in OWN_EVENTS}
+            return runs.reset_index(drop=True).assign(**columns)
+
+
+OWN_EVENTS = ("onset", "duration", "item")
+"""What is kept of every event of a network with a clock of its own, beside its run."""
+
+
+def save_own_events(group: Any, events: pd.DataFrame) -> None:
+    """Write events into a Zarr store of activations; see `Activations.own_events`."""
+    into = group.create_group("own_event")
+    columns = [str(name) for name in events.columns if name not in OWN_EVENTS]
+    runs = events[columns].drop_duplicates()
+    number = pd.MultiIndex.from_frame(runs).get_indexer(pd.MultiIndex.from_frame(events[columns]))
+    into.create_array("run", data=number.astype(np.int64), dimension_names=("event",))
+    for name in OWN_EVENTS:
+        into.create_array(name, data=events[name].to_numpy(), dimension_names=("event",))
+    into.update_attributes({"runs": runs.to_dict("records")})
+
 
 def layer_group(layer: int) -> str:
     """Name of the Zarr group that holds one layer."""

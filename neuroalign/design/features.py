@@ -5,15 +5,17 @@ Samples of a time series follow what was shown in the seconds before; a trial fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import sparse
 
 from neuroalign.artefacts.arrays import Activations
+from neuroalign.design.clocks import reaching
 from neuroalign.design.lagged import ONSETS, Continuous, continuous
 from neuroalign.design.resample import haemodynamic, lanczos, remove_drifts
 from neuroalign.design.trials import are_trials, trial_events
@@ -22,6 +24,10 @@ from neuroalign.settings.design import Design
 
 HRF_REACH_S = 12.0
 """Seconds after which little of a haemodynamic response is left: the lag of the hrf design."""
+
+
+EVENTS_AT_ONCE = 4096
+"""Events whose weights are formed together: of features over time there may be a hundred each second."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,26 @@ class RunWeights:
     samples : int array (n_samples of the run,)
         Where they stand among all samples of the subject.
     items : int array (n_events,)
-    weights : array (n_delays, n_samples, n_events)
-        Drifts already removed.
+    weights : tuple of sparse arrays (n_samples, n_events), one per delay
+        An event reaches few samples.
+    high_pass_hz : float
+        Of the responses; 0 leaves drifts in place.
+    step : float
+        Seconds between samples.
     """
 
     samples: np.ndarray
     items: np.ndarray
-    weights: np.ndarray
+    weights: tuple[sparse.csr_array, ...]
+    high_pass_hz: float
+    step: float
+
+    def features(self, activations: np.ndarray) -> np.ndarray:
+        """Features (n_samples, n_delays, n_units) of a layer's activations (n_items, n_units)."""
+        of_events = activations[self.items].astype(np.float32)
+        found = np.stack([part @ of_events for part in self.weights], axis=1)
+        flat = found.reshape(len(found), -1)
+        return remove_drifts(flat, self.high_pass_hz, self.step).reshape(found.shape)
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class TimeSeries:
         n_delays = len(self.runs[0].weights)
         found = np.empty((self.n_samples, n_delays, activations.shape[1]), np.float32)
         for run in self.runs:
-            found[run.samples] = np.swapaxes(run.weights @ activations[run.items].astype(np.float32), 0, 1)
+            found[run.samples] = run.features(activations)
         return found.reshape(self.n_samples, -1)
 
 
@@ -84,6 +103,9 @@ class Trials:
         return activations[self.items].astype(np.float32)
 
 
+Shown = TimeSeries | Trials | Continuous
+
+
 @dataclass(frozen=True)
 class SubjectDesign:
     """The design of a subject before any network.
@@ -98,7 +120,7 @@ class SubjectDesign:
         Nuisance features at no lag yet, for encoders that make lags themselves.
     """
 
-    shown: TimeSeries | Trials | Continuous
+    shown: Shown
     nuisance: np.ndarray
     nuisance_names: tuple[str, ...]
     unlagged: np.ndarray | None = None
@@ -114,7 +136,11 @@ class SubjectDesign:
 
 
 def design_subject(
-    responses: xr.Dataset, events: pd.DataFrame, settings: Design, beside: Sequence[Activations] = ()
+    responses: xr.Dataset,
+    events: pd.DataFrame,
+    settings: Design,
+    beside: Sequence[Activations] = (),
+    network: Activations | None = None,
 ) -> SubjectDesign:
     """Place the events of a subject on the samples of its responses.
 
@@ -127,6 +153,8 @@ def design_subject(
     settings : Design
     beside : sequence of Activations
         Networks whose features are nuisance, all layers of them.
+    network : Activations, optional
+        The one that is fitted: where it has a clock of its own, features are placed by that.
 
     Raises
     ------
@@ -134,23 +162,17 @@ def design_subject(
         A run has no events, trials are not as many as events, or a nuisance column is not among the
         confounds.
     """
-    shown: TimeSeries | Trials | Continuous
-    empty = np.empty((responses.sizes["sample"], 0), np.float32)
-    if are_trials(responses):
-        shown = Trials(trial_events(responses, events)["item"].to_numpy())
-        columns, names = [empty], list[str]()
-    elif settings.lags is not None:
-        shown = continuous(responses, events, settings.lags)
-        columns, names = [empty], []
-        if settings.nuisance.word_rate:
-            columns, names = [np.zeros((shown.n_samples, 1), np.float32)], [ONSETS]
-            np.add.at(columns[0][:, 0], shown.onsets, 1.0)
-    else:
-        shown, columns, names = _time_series(responses, events, settings)
-    for network in beside:
-        for number, layer in enumerate(network.layers):
-            columns.append(shown.features(network.read(number)))
-            label = f"{network.attributes['network']}:{layer}"
+
+    def placed(one: Activations | None) -> Shown:
+        return _placed(responses, reaching(events, one), settings)
+
+    shown = placed(network)
+    columns, names = _nuisance_of_words(responses, events, settings)
+    for each in beside:
+        by = placed(each) if each.timed or (network is not None and network.timed) else shown
+        for number, layer in enumerate(each.layers):
+            columns.append(by.features(each.read(number)))
+            label = f"{each.attributes['network']}:{layer}"
             names += [f"{label}:{unit}" for unit in range(columns[-1].shape[1])]
     nuisance = np.concatenate(columns, axis=1)
     if not isinstance(shown, Continuous):
@@ -160,15 +182,54 @@ def design_subject(
     return SubjectDesign(shown, shown.at_all_lags(nuisance), lagged, nuisance)
 
 
-def _time_series(
-    responses: xr.Dataset, events: pd.DataFrame, settings: Design
-) -> tuple[TimeSeries, list[np.ndarray], list[str]]:
-    """How items reach samples, and the nuisance features of the time series themselves with their names."""
+def _placed(responses: xr.Dataset, events: pd.DataFrame, settings: Design) -> Shown:
+    """How items reach samples, by the events that are theirs."""
+    if are_trials(responses):
+        return Trials(trial_events(responses, events)["item"].to_numpy())
+    if settings.lags is not None:
+        return continuous(responses, events, settings.lags)
+    lag = HRF_REACH_S if settings.resample == "hrf" else max(settings.delays)
     labels = responses["run"].values.astype(str)
-    times = responses["time_s"].values
+    return TimeSeries(len(labels), tuple(_run_weights(responses, events, settings, settings.delays)), lag)
+
+
+def _nuisance_of_words(
+    responses: xr.Dataset, events: pd.DataFrame, settings: Design
+) -> tuple[list[np.ndarray], list[str]]:
+    """Nuisance features that come from what was shown and from confounds, with their names."""
+    n_samples = responses.sizes["sample"]
+    columns, names = [np.empty((n_samples, 0), np.float32)], list[str]()
+    if are_trials(responses) or not (settings.nuisance.word_rate or settings.nuisance.columns):
+        return columns, names
+    if settings.lags is not None:
+        if settings.nuisance.word_rate:
+            columns, names = [np.zeros((n_samples, 1), np.float32)], [ONSETS]
+            np.add.at(columns[0][:, 0], continuous(responses, events, settings.lags).onsets, 1.0)
+        return columns, names
+    runs = list(_run_weights(responses, events, settings, settings.nuisance.delays))
+    if settings.nuisance.word_rate:
+        rate = np.empty((n_samples, len(runs[0].weights)), np.float32)
+        for run in runs:
+            rate[run.samples] = run.features(np.ones((int(events["item"].max()) + 1, 1)))[..., 0]
+        columns.append(rate)
+        delays = settings.nuisance.delays if settings.resample == "lanczos" else (0.0,)
+        names += [f"word_rate_{delay:g}s" for delay in delays]
+    if settings.nuisance.columns:
+        confounds, found = _confounds(responses, settings.nuisance.columns)
+        for run in runs:
+            confounds[run.samples] = remove_drifts(confounds[run.samples], run.high_pass_hz, run.step)
+        columns.append(confounds)
+        names += found
+    return columns, names
+
+
+def _run_weights(
+    responses: xr.Dataset, events: pd.DataFrame, settings: Design, delays: tuple[float, ...]
+) -> Iterator[RunWeights]:
+    """How the events reach the samples of every run."""
+    labels, times = responses["run"].values.astype(str), responses["time_s"].values
     step = float(responses.attrs["tr"])
     cut = float(responses.attrs.get("high_pass_hz", 0.0)) if settings.filter else 0.0
-    runs, rates = [], []
     for run in dict.fromkeys(labels):
         of_run = events[events["run"] == run]
         if of_run.empty:
@@ -176,28 +237,15 @@ def _time_series(
                 f"sub-{responses.attrs['subject']}, {run}: volumes but no events; add its events.tsv"
             )
         samples = np.flatnonzero(labels == run)
-        raw = _weights(times[samples], of_run, settings, step, settings.delays)
-        weights = np.stack([remove_drifts(part, cut, step) for part in raw]).astype(np.float32)
-        runs.append(RunWeights(samples, of_run["item"].to_numpy(), weights))
-        if settings.nuisance.word_rate:
-            rate = _weights(times[samples], of_run, settings, step, settings.nuisance.delays)
-            rates.append(remove_drifts(np.stack([part.sum(axis=1) for part in rate], axis=1), cut, step))
-    columns, names = [np.empty((len(labels), 0), np.float32)], []
-    if settings.nuisance.word_rate:
-        word_rate = np.empty((len(labels), rates[0].shape[1]), np.float32)
-        for run, values in zip(runs, rates, strict=True):
-            word_rate[run.samples] = values
-        columns.append(word_rate)
-        delays = settings.nuisance.delays if settings.resample == "lanczos" else (0.0,)
-        names += [f"word_rate_{delay:g}s" for delay in delays]
-    if settings.nuisance.columns:
-        confounds, found = _confounds(responses, settings.nuisance.columns)
-        for run in runs:
-            confounds[run.samples] = remove_drifts(confounds[run.samples], cut, step)
-        columns.append(confounds)
-        names += found
-    lag = HRF_REACH_S if settings.resample == "hrf" else max(settings.delays)
-    return TimeSeries(len(labels), tuple(runs), lag), columns, names
+        parts = [
+            _weights(times[samples], of_run.iloc[start : start + EVENTS_AT_ONCE], settings, step, delays)
+            for start in range(0, len(of_run), EVENTS_AT_ONCE)
+        ]
+        weights = tuple(
+            sparse.hstack([sparse.csr_array(each.astype(np.float32)) for each in of_delay], format="csr")
+            for of_delay in zip(*parts, strict=True)
+        )
+        yield RunWeights(samples, of_run["item"].to_numpy(), weights, cut, step)
 
 
 def _weights(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,35 @@ class OpenNetwork(Protocol[W]):
 
         Where there are `places`, the tokens (n_windows, n_tokens, n_units) of every kept layer follow.
         `advance` is called with the number of windows finished, after every batch.
+        """
+        ...
+
+
+@runtime_checkable
+class OwnClock(Protocol):
+    """A network whose items are not the stimuli of the study but rows with times of their own."""
+
+    def time_course(self, events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Items, and when they reach which recordings.
+
+        Parameters
+        ----------
+        events : DataFrame
+            Of the study: their subject, session, task and run say which runs there are.
+
+        Returns
+        -------
+        items : DataFrame
+            To be shown to the network.
+        events : DataFrame
+            Columns subject, session, task, run, onset (s), duration (s) and item.
+
+        Raises
+        ------
+        NetworkError
+            A run has no file, or it cannot be read.
+        DataError
+            Features are not finite.
         """
         ...
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from neuroalign.errors import NetworkError
 from neuroalign.networks.sources import DESCRIPTION, WEIGHTS, cached_commit, is_on_hub, locate
-from neuroalign.settings.features import Features, Handmade
+from neuroalign.settings.features import STIM_ENDING, Features, Handmade
 from neuroalign.settings.modules import Module
 from neuroalign.settings.networks import Network, Pretrained, Weighted
 
@@ -68,6 +68,8 @@ def _parts(settings: Network) -> Iterator[str]:
     elif isinstance(settings, Features):
         # Without a table of items, the path is a pattern.
         named = [settings.path, settings.items] if settings.items else _fitting(settings.path)
+        if settings.path.endswith(STIM_ENDING):
+            named += _fitting(settings.path.removesuffix(STIM_ENDING) + ".json")
         for place in map(Path, named):
             inside = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
             yield from _states(inside, place)

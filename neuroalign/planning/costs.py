@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuroalign.alignment.evaluation.blocks import FIT_BASE, SCORE_KINDS, TARGET_COPIES, ZARR_BYTES, FitSize
+from neuroalign.design.features import EVENTS_AT_ONCE
 from neuroalign.planning.facts import NetworkSize, Sizes, SubjectSize
 from neuroalign.planning.table import Need
 from neuroalign.settings.config import Study
@@ -274,10 +275,11 @@ class Costs:
         return beside + len(asked.delays) * asked.word_rate + len(asked.columns)
 
     def _design_bytes(self) -> float:
-        """What places events on samples of a time series: a matrix for every delay, in float64."""
+        """What places events on samples of a time series: a matrix for every delay, some events at a time."""
         if self.study.responses.samples == "trials" or self.study.design.lags is not None:
             return 0.0
-        of_run = self.largest.longest * self.sizes.events / len(self.sizes.subjects) / self.largest.runs
+        events = self.sizes.events / len(self.sizes.subjects) / self.largest.runs
+        of_run = self.largest.longest * min(events, EVENTS_AT_ONCE)
         delays = self.delays + len(self.study.design.nuisance.delays) * self.study.design.nuisance.word_rate
         return 40 * MIB + 2 * 8 * delays * of_run
 

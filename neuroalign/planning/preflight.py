@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from neuroalign.artefacts import layout
 from neuroalign.errors import NeuroalignError, choices
 from neuroalign.settings.config import Study
+from neuroalign.settings.features import Features
 from neuroalign.settings.networks import Network
 from neuroalign.settings.responses import TABLED_KINDS
 
@@ -100,9 +101,31 @@ def _check_data(study: Study, problems: list[str]) -> list[str]:
     if not whole:
         return []
     lines = [] if stimuli is None else [f"stimuli: {len(stimuli[0])}, shown {len(stimuli[1])} times in all"]
+    if stimuli is not None:
+        problems += _over_time(study, table, stimuli[1])
     if stimuli is not None and listed and not study.responses.series_of_sensors:
         lines += _shared(study, *stimuli)
     return described(study, table) + lines
+
+
+def _over_time(study: Study, table: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+    """What is wrong with features over time, against the runs that there are."""
+    timed = {
+        name: network
+        for name, network in study.networks.items()
+        if isinstance(network, Features) and network.timed
+    }
+    if not timed:
+        return []
+    from neuroalign.networks.own.timed_features import course_problems
+    from neuroalign.recordings.check import ends_of_runs
+
+    ends = ends_of_runs(study, table)
+    return [
+        f"networks.{name}: {line}"
+        for name, network in timed.items()
+        for line in course_problems(network, events, ends)
+    ]
 
 
 def _shared(study: Study, items: pd.DataFrame, events: pd.DataFrame) -> list[str]:

@@ -117,6 +117,21 @@ def described(study: Study, index: pd.DataFrame) -> list[str]:
     return [f"subjects: {len(study.subjects())}", f"runs: {len(recordings)}", f"{samples}: {total}"]
 
 
+def ends_of_runs(study: Study, index: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Seconds after which recordings end, by subject and run; of those whose headers tell it."""
+    ends: dict[tuple[str, str], float] = {}
+    if study.responses.reads_bids_sensors:
+        return ends
+    rate = study.responses.sensors.sampling_hz if study.responses.series_of_sensors else None
+    for subject in study.subjects():
+        own = bids.select(index, subject=("", subject))
+        for recording in find_recordings(own, study.dataset, study.responses, subject)[0]:
+            tr = 1 / rate if rate else _known_tr(recording, study.responses)
+            if tr is not None and np.isfinite(max(recording.n_volumes)):
+                ends[subject, recording.run.label] = recording.start_time_s + max(recording.n_volumes) * tr
+    return ends
+
+
 def _joined(lines: list[str]) -> list[str]:
     """One line for what is wrong with many files alike: the first of them and how many more."""
     alike: dict[str, list[str]] = {}

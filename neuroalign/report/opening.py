@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 import yaml
 
-XX, layout
+from neuroalign.artefacts import arrays, layout
+from neuroalign.artefacts.owned import browse_artefact
 from neuroalign.errors import DataError
 from neuroalign.headers import reading
 from neuroalign.report.evidence import Evidence

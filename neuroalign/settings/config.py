@@ -107,6 +107,21 @@ class Study(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _tables_over_time_have_onsets(cls, raw: Any) -> Any:
+        """Tables of features without items have a column `onset`, where nothing else is said."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("responses"), dict):
+            return raw
+        responses, networks = raw["responses"], raw.get("networks")
+        if responses.get("kind") == "array" or of_trials(responses) or not isinstance(networks, dict):
+            return raw
+        given = {
+            name: {"onset": "onset", **network} if _over_time(network) else network
+            for name, network in networks.items()
+        }
+        return {**raw, "networks": given}
+
+    @model_validator(mode="before")
+    @classmethod
     def _steps_are_no_words(cls, raw: Any) -> Any:
         """Sound and video have no word rate, and are shown whole in a trial, where nothing else is said."""
         if not isinstance(raw, dict) or not isinstance(raw.get("stimuli"), dict):
@@ -120,6 +135,21 @@ class Study(Section):
         if not isinstance(nuisance, dict):
             return raw
         return {**raw, "design": {**design, "nuisance": {"word_rate": False, **nuisance}}}
+
+    @model_validator(mode="after")
+    def _tables_say_what_was_shown(self) -> Study:
+        """Where responses come with a table of what was shown, no other place is looked at."""
+        if self.responses.kind not in TABLED_KINDS:
+            return self
+        default = StimulusSource()
+        for name in ("source", "path", "column", "root", "files"):
+            if getattr(self.stimuli, name) != getattr(default, name):
+                told = "responses.items" if self.responses.items else "the dataset itself"
+                raise ValueError(
+                    f"stimuli.{name} is not read with responses.kind {self.responses.kind}, of which {told} "
+                    "says what was shown, files relative to dataset.path; drop it"
+                )
+        return self
 
     @model_validator(mode="after")
     def _trials_show_whole_files(self) -> Study:
@@ -186,18 +216,27 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _features_of_samples_fit(self) -> Study:
-        """Arrays of time go with features at their rate, and only those."""
-        series = self.responses.kind == "array" and self.responses.samples == "time"
+        """Arrays of time go with features over time; rows that are their samples go with nothing else."""
+        time = self.responses.samples == "time"
+        series = self.responses.kind == "array" and time
         for name, network in self.networks.items():
             sampled = isinstance(network, Features) and network.sampled
-            if series and not sampled:
+            timed = isinstance(network, Features) and network.timed
+            if series and not (sampled or timed):
                 raise ValueError(
                     f"networks.{name}: arrays of time go with features at their rate; use family features "
                     "with a path that holds {run}, and no items"
                 )
+            if timed and not time:
+                raise ValueError(
+                    f"networks.{name}: features over time go with a time series, but responses.samples is "
+                    "trials; give one row for each stimulus, and their names in items"
+                )
             if sampled and not series:
+                over_time = ", or sampling_frequency_hz or onset, which say when they are" * time
                 raise ValueError(
                     f"networks.{name} has no items, which say whose features its rows are; name a TSV"
+                    + over_time
                 )
         return self
 
@@ -365,3 +404,12 @@ class Study(Section):
 def twin_name(network: str) -> str:
     """The name of a network's untrained twin."""
     return f"{network}untrained"
+
+
+def _over_time(network: Any) -> bool:
+    """Whether a network's section, not checked yet, is a table of features whose clock is left open."""
+    if not isinstance(network, dict) or network.get("family") != "features":
+        return False
+    if not str(network.get("path", "")).endswith((".tsv", ".csv", ".parquet")):
+        return False
+    return not {"items", "onset", "sampling_frequency_hz"} & {key for key, value in network.items() if value}

@@ -68,7 +68,13 @@ class StimulusSource(Section):
         "stim_file by default",
     )
     root: str = Field(
-        "stimuli", description="folder of the files that the column names, relative to the dataset"
+        "stimuli",
+        description="folder of the files that the column names, relative to the dataset; ${VARIABLES} are "
+        "expanded",
+    )
+    files: dict[str, str] = Field(
+        {},
+        description="what files or folders are called below `root`, where the column says something else",
     )
     step_s: Annotated[float, Field(gt=0)] | Literal["whole"] = Field(
         0.5, description="seconds of the steps that a file of sound or video is cut into; whole: one item"
@@ -82,12 +88,19 @@ class StimulusSource(Section):
         "run", description="context never reaches beyond this: a sentence, a run, or the whole task"
     )
 
+    @field_validator("root")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return expanded(value)
+
     @model_validator(mode="after")
     def _path_where_needed(self) -> StimulusSource:
         if (self.source == "events") != (self.path is None):
             raise ValueError(
                 "'path' goes with source textgrid or table, and only with those; add or remove it"
             )
+        if self.modality == "text" and self.files:
+            raise ValueError("'files' goes with images, sound or video; words have none: drop it")
         if self.modality != "text" and self.source == "textgrid":
             raise ValueError("a TextGrid holds words, no files; set source: events, or modality: text")
         return self

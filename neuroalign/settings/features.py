@@ -12,6 +12,9 @@ from neuroalign.settings.networks import (
     expanded,
 )
 
+STIM_ENDING = ".tsv.gz"
+"""How BIDS ends continuous tables without a header, whose rate is in their sidecar."""
+TABLE_ENDINGS = (".tsv", ".csv", ".parquet", STIM_ENDING)
 Scale = Annotated[float, Field(gt=0)]
 IMAGE_FEATURES = ("luminance", "contrast", "colour", "gabor")
 TEXT_FEATURES = ("word_length", "surprisal")
@@ -141,18 +144,34 @@ class Handmade(Network):
 
 
 class Features(Network):
-    """Features made elsewhere: one array, a row for every stimulus, as a network with one layer."""
+    """Features made elsewhere, as a network with one layer: a row for every stimulus, or for every moment."""
 
     family: Literal["features"] = "features"
     path: str = Field(
-        description="npy, npz, tsv, HDF5 or Zarr array (item, unit); ${VARIABLES} are expanded; without "
-        "`items` a pattern with {subject}, {session} or {run}"
+        description="npy, npz, tsv, HDF5 or Zarr array (row, unit), over time also csv, parquet or tsv.gz; "
+        "${VARIABLES} are expanded; without `items` a pattern with {subject}, {session}, {task} or {run}"
     )
     dataset: str | None = Field(None, description="name of the array inside npz, HDF5 or Zarr")
     items: str | None = Field(
         None,
-        description="TSV whose column `item` names the stimulus of every row of the array; left out, the "
-        "rows are samples of continuous EEG or MEG in arrays",
+        description="TSV whose column `item` names the stimulus of every row of the array; left out, rows "
+        "follow each other in time",
+    )
+    onset: str | None = Field(
+        None,
+        description="over time: column, or array beside the features, with the time of every row in seconds",
+    )
+    duration: str | None = Field(
+        None, description="over time: column or array that says how long every row lasts"
+    )
+    sampling_frequency_hz: float | None = Field(
+        None, gt=0, description="over time: rows per second, where no times are given"
+    )
+    start_s: float | None = Field(
+        None, description="over time: added to all times; with a rate, the time of the first row"
+    )
+    columns: tuple[str, ...] = Field(
+        (), description="columns of a table over time that are features, by name or pattern"
     )
 
     @field_validator("path", "items")
@@ -160,16 +179,71 @@ class Features(Network):
     def _expand(cls, value: str | None) -> str | None:
         return None if value is None else expanded(value)
 
+    @model_validator(mode="after")
+    def _one_way_to_find_rows(self) -> Features:
+        given = {
+            name: getattr(self, name) is not None
+            for name in ("onset", "duration", "sampling_frequency_hz", "start_s")
+        } | {"columns": bool(self.columns)}
+        asked = [name for name, there in given.items() if there]
+        if self.items is not None and asked:
+            raise ValueError(f"'items' says which stimulus a row is of, '{asked[0]}' when it is; drop one")
+        if self.onset is not None and self.sampling_frequency_hz is not None:
+            raise ValueError(
+                f"'onset' ({self.onset}) and 'sampling_frequency_hz' ({self.sampling_frequency_hz:g}) both "
+                "say when rows are; drop one"
+            )
+        if self.onset is not None and self.path.endswith((".npy", STIM_ENDING)):
+            raise ValueError(
+                f"'onset' names a column or an array, but '{self.path}' holds one array without names; give "
+                "sampling_frequency_hz (rows at a rate), items (rows of stimuli), or npz with both arrays"
+            )
+        if self.duration is not None and self.onset is None:
+            raise ValueError("'duration' goes with 'onset': rows at a rate last until the next one; drop it")
+        if asked and not self.timed:
+            raise ValueError(
+                f"'{asked[0]}' goes with features over time; say with onset or sampling_frequency_hz when "
+                "their rows are"
+            )
+        if self.columns and not self.path.endswith(TABLE_ENDINGS):
+            raise ValueError(
+                f"'columns' goes with a table, but '{self.path}' is none; name a dataset instead"
+            )
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether rows are moments with times of their own."""
+        timed = self.onset is not None or self.sampling_frequency_hz is not None
+        return self.items is None and (timed or self.path.endswith(STIM_ENDING))
+
     @property
     def sampled(self) -> bool:
         """Whether rows are samples of a recording."""
-        return self.items is None
+        return self.items is None and not self.timed
 
     @property
     def named(self) -> str:
         """The file, and the array in it."""
         return self.path + (f"::{self.dataset}" if self.dataset else "")
 
+    @property
+    def clock(self) -> str:
+        """What says when rows are, in words; empty where they are those of stimuli or samples."""
+        if not self.timed:
+            return ""
+        if self.onset is not None:
+            return f"rows at the times in '{self.onset}'"
+        rate = self.sampling_frequency_hz
+        return "rows at the rate of its sidecar" if rate is None else f"{rate:g} rows a second"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What says when rows are."""
+        return (self.clock,) if self.timed else ()
+
     def described(self, name: str, layers: int, within: str) -> str:
         """Where the features come from."""
+        if self.timed:
+            return f"The features {name} were taken over time as they are from {self.named} ({self.clock})."
         return f"The features {name} of every stimulus were taken as they are from {self.named}."

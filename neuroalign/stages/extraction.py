@@ -18,6 +18,7 @@ def activations(study: Study, network: str) -> None:
     settings = study.all_networks()[known(network, study.all_networks(), "network")]
     items = listed(study, layout.ITEMS)
     path = path_of(study, layout.ACTIVATIONS, network=network)
-    extract(settings, network, items, path, study.seed)
-    made_by = stamp(study, "activations", [path_of(study, layout.ITEMS)], network=network)
+    extract(settings, network, items, path, study.seed, listed(study, layout.EVENTS))
+    sources = [path_of(study, pattern) for pattern in (layout.ITEMS, layout.EVENTS)]
+    made_by = stamp(study, "activations", sources, network=network)
     arrays.describe_activations(path, {STAMP: made_by})

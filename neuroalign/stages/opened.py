@@ -79,7 +79,7 @@ def activations_of(study: Study, network: str) -> Activations:
     path = path_of(study, layout.ACTIVATIONS, network=network)
     found = arrays.open_activations(path)
     check_owner(path, found.attributes, {"network": network})
-    shown = int(listed(study, layout.EVENTS)["item"].max()) + 1
+    shown = 0 if found.timed else int(listed(study, layout.EVENTS)["item"].max()) + 1
     if shown > len(found.inputs):
         raise DataError(
             f"{path}: holds {len(found.inputs)} items, but {shown} were shown; it was made of other stimuli: "

@@ -82,7 +82,13 @@ def read_stimuli(
     if source.modality == "text":
         return numbered(*labelled(*gather(shown, source.passage), labels))
     root = Path(dataset.path, source.root)
-    places = {name: address(name, root, Path(dataset.path)) for one in shown for name in one["word"].unique()}
+    names = list(dict.fromkeys(name for one in shown for name in one["word"].unique()))
+    for name in source.files:
+        if name not in names:
+            raise ConfigError(
+                f"stimuli.files: '{name}' is nowhere in column '{source.named}': {choices(name, names[:20])}"
+            )
+    places = {name: address(source.files.get(name, name), root, Path(dataset.path)) for name in names}
     placed = [one.assign(uri=one["word"].map(places)) for one in shown]
     if source.modality == "image":
         return numbered(*labelled(*gather_images(placed, look or content_digest), labels))

@@ -1,7 +1,8 @@
-"""Images by their address: a file, or one of a stack of images in an HDF5 file.
+"""Images by their address: a file, one of a stack of images in an HDF5 file, or all images of a folder.
 
 An address (`uri`) is a path, or `PATH::DATASET[NUMBER]` for image NUMBER, from 0, of a stack
-(image, height, width, channel) in an HDF5 file, as NSD's `imgBrick` is one.
+(image, height, width, channel) in an HDF5 file, as NSD's `imgBrick` is one. The path of a folder stands for
+all images below it: where a block shows many, nobody may have written down which one when.
 """
 
 from __future__ import annotations
@@ -35,6 +36,29 @@ def in_stack(path: str | Path, dataset: str, number: int) -> str:
     'nsd_stimuli.hdf5::imgBrick[7]'
     """
     return f"{path}::{dataset}[{number}]"
+
+
+def images_within(uri: str) -> list[str]:
+    """Addresses of the images below a folder, in the order of their names; none where it is no folder.
+
+    Images are told by the endings that Pillow knows.
+
+    Raises
+    ------
+    DataError
+        The folder holds no image.
+    """
+    if not Path(uri).is_dir():
+        return []
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    found = sorted(
+        str(path) for path in Path(uri).rglob("[!.]*") if path.suffix.lower() in known and path.is_file()
+    )
+    if not found:
+        raise DataError(f"{uri}: a folder without an image; put the images into it that were shown")
+    return found
 
 
 def read_image(uri: str) -> np.ndarray:
@@ -82,6 +106,10 @@ def check_image(uri: str) -> str:
     if place := _IN_STACK.fullmatch(uri):
         _stack(uri, Path(place["path"]), place["dataset"], int(place["number"]))
         return ""
+    if several := images_within(uri):
+        for each in several:
+            check_image(each)
+        return ""
     with reading(uri, _IMAGE), _opened(uri):
         return ""
 
@@ -96,6 +124,8 @@ def content_digest(uri: str) -> str:
     """
     if place := _IN_STACK.fullmatch(uri):
         content = _of_stack(uri, Path(place["path"]), place["dataset"], int(place["number"])).tobytes()
+    elif several := images_within(uri):
+        content = "\n".join(sorted(map(content_digest, several))).encode()
     else:
         check_image(uri)
         with reading(uri, _IMAGE):

@@ -20,6 +20,7 @@ class Layers:
 
     values: np.ndarray
     inputs: np.ndarray
+    timed = False
 
     @property
     def layers(self):

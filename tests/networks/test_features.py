@@ -14,7 +14,7 @@ from PIL import Image
 from neuroalign.activations import extract
 from neuroalign.artefacts.arrays import open_activations
 from neuroalign.errors import ConfigError, DataError, NetworkError
-from neuroalign.networks.families import layer_names, open_network
+from neuroalign.networks.families import layer_names, layer_table, open_network
 from neuroalign.settings.configfile import parse
 from neuroalign.settings.features import Features
 from neuroalign.stimuli.media import content_digest, in_stack
@@ -68,6 +68,7 @@ EXPECTED = VALUES[[2, 1, 3, 0, 0]]
 def test_rows_are_found_by_the_ends_of_addresses(tmp_path, images, kind, dataset):
     settings = Features(path=write(tmp_path, kind=kind), dataset=dataset, items=name_rows(tmp_path))
     assert layer_names(settings) == ["features"]
+    assert [(layer.name, layer.units) for layer in layer_table(settings)] == [("features", 3)]
     extract(settings, "own", images, tmp_path / "own.activations.zarr")
     found = open_activations(tmp_path / "own.activations.zarr")
     np.testing.assert_array_equal(found.read(0), EXPECTED.astype(np.float32))

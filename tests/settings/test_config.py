@@ -431,3 +431,13 @@ def test_many_targets_ask_by_prototypes_where_it_is_left_open() -> None:
     assert [given.asking(n).queries for n in (6, 299, 300)] == ["voxel", "voxel", "prototype"]
     chosen = given.model_copy(update={"queries": "voxel"})
     assert chosen.asking(10_000).queries == "voxel"
+
+
+def test_stimuli_that_no_stage_would_read_are_refused():
+    responses = {"kind": "array", "path": "b_{subject}.npy", "items": "t_{subject}.tsv"}
+    network = {"n": {"family": "handmade", "features": ["luminance"]}}
+    study = {"dataset": {"path": "x", "task": "t"}, "responses": responses, "networks": network}
+    assert configfile.parse({**study, "stimuli": {"modality": "image"}}).stimuli.root == "stimuli"
+    for keys in ({"root": "images"}, {"column": "image"}):
+        with pytest.raises(ConfigError, match=r"is not read with responses\.kind array"):
+            configfile.parse({**study, "stimuli": {"modality": "image", **keys}})

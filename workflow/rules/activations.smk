@@ -3,6 +3,7 @@
 rule activations:
     input:
         words=at(layout.ITEMS),
+        events=at(layout.EVENTS),
     output:
         store=directory(at(layout.ACTIVATIONS)),
     log:

@@ -12,6 +12,7 @@ import xarray as xr
 from neuroalign.alignment.attention.looked_at import Layers, reach, tokens_of
 from neuroalign.alignment.evaluation.held_out import held_out, inputs, sample_of_event, sides
 from neuroalign.artefacts.arrays import Activations
+from neuroalign.design.clocks import reaching
 from neuroalign.design.features import SubjectDesign, design_subject
 from neuroalign.design.folds import Fold
 from neuroalign.design.resample import remove_drifts
@@ -65,11 +66,12 @@ class Listener:
     ) -> Listener:
         """Place a subject's words and folds; see `evaluate_attention` and `read_layers`."""
         valid = responses["valid"].values
-        placed = design_subject(responses, events, design, beside)
+        placed = design_subject(responses, events, design, beside, activations)
         lag = 0.0 if are_trials(responses) else max(placed.lag, window_s)
         folds, warnings = held_out(responses, events, activations, design, lag)
-        tokens = tokens_of(responses, events, layers, window_s)
-        sample, seen = sample_of_event(events, responses), inputs(events, activations)
+        own = reaching(events, activations)
+        tokens = tokens_of(responses, own, layers, window_s)
+        sample, seen = sample_of_event(own, responses), inputs(own, activations)
         shown = [sides(fold, sample, seen) for fold in folds]
         observed = responses["response"].values[:, valid]
         cut = float(responses.attrs.get("high_pass_hz", 0.0)) if design.filter else 0.0

@@ -123,7 +123,7 @@ def evaluate(
         data are too short.
     """
     valid = responses["valid"].values
-    design = design_subject(responses, events, settings, beside)
+    design = design_subject(responses, events, settings, beside, activations)
     if activations is None and not design.nuisance.shape[1]:
         raise DataError("design.nuisance: nothing to fit alone; name columns or networks, or set word_rate")
     folds, warnings = held_out(responses, events, activations, settings, design.lag)

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from neuroalign.artefacts.arrays import Activations
+from neuroalign.design.clocks import outside, reaching
 from neuroalign.design.folds import Fold, make_folds
 from neuroalign.design.trials import are_trials, trial_events, trial_rows
 from neuroalign.errors import DataError
@@ -40,19 +41,20 @@ def held_out(
     """
     runs, times = responses["run"].values.astype(str), responses["time_s"].values
     refuse = settings.folds.shared_items == "refuse"
-    seen = inputs(events, activations)
+    shown = reaching(events, activations)
+    seen = inputs(shown, activations)
     by_item = settings.folds.by == "item"
-    linked = _linked_runs(events["run"].to_numpy(), seen) if refuse and not by_item else []
+    linked = _linked_runs(shown["run"].to_numpy(), seen) if refuse and not by_item else []
     contents = trial_events(responses, events)["content"].to_numpy() if by_item else None
     folds = make_folds(runs, times, settings.folds, lag, linked, contents)
-    sample = sample_of_event(events, responses)
+    sample = sample_of_event(shown, responses)
     shared = max(len(_both_sides(fold, sample, seen)) for fold in folds)
     if shared and refuse:
         raise DataError(
             f"sub-{responses.attrs['subject']}: {shared} stimuli stand in both training and test data; "
             "hold out whole runs or items (design.folds.by), or set design.folds.shared_items: allow"
         )
-    warnings = []
+    warnings = outside(shown, responses, activations, lag)
     if shared:
         warnings.append(
             f"{shared} of {len(np.unique(seen))} stimuli stand in both training and test data "

@@ -60,7 +60,7 @@ def reconstruct(
         A stimulus stands in training and test, or the data are too short.
     """
     assert settings.lags is not None
-    design = design_subject(responses, events, settings, beside)
+    design = design_subject(responses, events, settings, beside, activations)
     folds, warnings = held_out(responses, events, activations, settings, design.lag)
     observed = responses["response"].values[:, responses["valid"].values]
     encoder = FoldLaggedRidge.of(responses, settings.lags, alphas)

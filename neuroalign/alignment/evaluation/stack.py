@@ -93,7 +93,7 @@ def evaluate_stack(
         As the encoders that are stacked.
     """
     valid = responses["valid"].values
-    design = design_subject(responses, events, settings, beside)
+    design = design_subject(responses, events, settings, beside, activations)
     folds, warnings = held_out(responses, events, activations, settings, max(design.lag, window_s))
     observed = responses["response"].values[:, valid]
     inner = _ridge_inside(observed, design, folds, activations, parts.ridge_scores.isel(target=valid))

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.base import Window, kept_layers
+from neuroalign.networks.base import Layer, Window, kept_layers
 from neuroalign.networks.own.feature_arrays import open_array
 from neuroalign.networks.own.named_items import NamedItems
 from neuroalign.networks.own.sampled_features import SampledFeatures
+from neuroalign.networks.own.timed_features import TimedFeatures
 from neuroalign.settings.features import Features
 
 LAYER = "features"
@@ -44,19 +45,34 @@ def layer_names(settings: Features) -> list[str]:
     NetworkError
         The array or the names of its rows are not there, or they do not fit each other.
     """
-    if not settings.sampled:
+    if settings.items is not None:
         _open(settings)
     return [LAYER]
 
 
-def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeatures:
-    """Open the array and the names of its rows; nothing is random.
+def layer_table(settings: Features) -> list[Layer]:
+    """The one layer, with its units where one array has all of them.
+
+    Raises
+    ------
+    NetworkError
+        The array or the names of its rows are not there, or they do not fit each other.
+    """
+    kept_layers(settings.layers, [LAYER])
+    units = None if settings.items is None else int(_open(settings)[0].shape[1])
+    return [Layer(LAYER, 0.0, True, units)]
+
+
+def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeatures | TimedFeatures:
+    """Open the array and the names of its rows, or files of runs later; nothing is random.
 
     Raises
     ------
     NetworkError
         One of them is not there, or they do not fit each other.
     """
+    if settings.timed:
+        return TimedFeatures(settings, LAYER)
     return SampledFeatures(settings, LAYER) if settings.sampled else OwnFeatures(settings)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuroalign.errors import DataError, NetworkError
+from neuroalign.errors import DataError
 from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.own.feature_arrays import open_array
+from neuroalign.networks.own.run_files import file_of_run
 from neuroalign.settings.features import Features
 
 
@@ -106,18 +107,7 @@ class SampledFeatures:
 
     def _path(self, uri: str) -> str:
         subject, _, run = uri.partition("/")
-        session, number = "", run
-        if run.startswith("ses-"):
-            session, _, number = run.removeprefix("ses-").partition("_")
-        try:
-            return self.settings.path.format(
-                subject=subject, session=session, run=number.removeprefix("run-")
-            )
-        except (KeyError, IndexError, ValueError):
-            raise NetworkError(
-                f"path '{self.settings.path}' holds a field that is not known; write {{subject}}, "
-                "{session} or {run}"
-            ) from None
+        return file_of_run(self.settings.path, {"subject": subject, "run": run})
 
     def _open(self, path: str) -> Any:
         if path not in self._arrays:
