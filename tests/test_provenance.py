@@ -38,8 +38,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    provenance._tree.cache_clear()
-    provenance._essence.cache_clear()
+    for kept in (provenance._tree, provenance._essence, provenance._imports):
+        kept.cache_clear()
 
 
 def changed(package: Path, name: str, text: str, modules: list[str], files: tuple[str, ...] = ()) -> bool:
