@@ -108,12 +108,16 @@ def commands(folder: Path) -> list[list[str]]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Hash of every file of a study that is to be the same, by path."""
+    """Hash of every file of a study that is to be the same, by path; Snakemake alone dates folders."""
     found = {}
     root = folder / "results" / "small"
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if not path.is_file() or (inside.parts[0] in NOT_COMPARED and "tables" not in inside.parts):
+        if (
+            not path.is_file()
+            or path.name == ".snakemake_timestamp"
+            or (inside.parts[0] in NOT_COMPARED and "tables" not in inside.parts)
+        ):
             continue
         found[inside.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

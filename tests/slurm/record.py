@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 
 Job = dict[str, str]
 
 
+GROUPS = {"events": ("index", "stimuli"), "small": ("group", "maps", "summary", "summary_nuisance")}
+"""Rules whose jobs become one job of SLURM, by the group's name; sorted, as SLURM is told of them."""
+
+
 def rule_of(job: Job) -> str:
     """The rule, or the group of rules, that a job of SLURM ran; empty for a job of nobody's."""
-    return job.get("Comment", "").removeprefix("rule_").split("_wildcards_")[0]
+    said = job.get("Comment", "").removeprefix("rule_").split("_wildcards_")[0]
+    whole = {"_".join((name, *rules)): name for name, rules in GROUPS.items()}
+    return whole.get(said, said)
 
 
 def megabytes(job: Job) -> float:
@@ -53,16 +58,15 @@ def verify_study(
     folder: Path,
     killed: str,
     starved: str,
-    small: Collection[str],
     gpu: str,
 ) -> str:
     """Assert what is to be seen of a study that was killed once and starved; a line that says what ran."""
     jobs = of(record, folder)
     done = Counter(rule_of(job) for job in jobs if job["JobState"] == "COMPLETED")
-    together = {"index": "events", "stimuli": "events", **dict.fromkeys(small, "small")}
+    together = {rule for rules in GROUPS.values() for rule in rules}
     planned = Counter(planned_rules(folder))
     alone = Counter({rule: count for rule, count in planned.items() if rule not in together})
-    assert done == alone + Counter(set(together.values())), f"completed {dict(done)}, planned {dict(planned)}"
+    assert done == alone + Counter(GROUPS.keys()), f"completed {dict(done)}, planned {dict(planned)}"
     asked = _starved(jobs, starved)
     bad = [job for job in jobs if job["JobState"] != "COMPLETED" and rule_of(job) != starved]
     assert [(job["JobId"], job["JobState"]) for job in bad] == [(killed, "CANCELLED")], bad

@@ -20,21 +20,19 @@ import time
 from pathlib import Path
 
 from cluster import Cluster, NotStarted, lacking, slurm
-from record import rule_of, verify_late, verify_study
+from record import GROUPS, rule_of, verify_late, verify_study
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SKIPPED = 77
 
-STARVED, TOO_LITTLE_MB = "report", 60
-"""A job whose plan is cut to so little that it cannot run at its first attempt."""
+STARVED, TOO_LITTLE_MB = "report", -200
+"""A job whose plan is cut to so little that it cannot run at its first attempt; less than nothing, since
+Snakemake's own share is added, and SLURM without cgroups holds the limit against single steps of a job."""
 
 KILLED = "fit"
 LATE = "simulate"
 """A job that is stopped with a minute left, in a run of its own beside the other."""
-
-SMALL = ("summary", "summary_nuisance", "group", "maps")
-"""Rules whose jobs become one job of SLURM."""
 
 ON_GPU = "activations"
 
@@ -50,7 +48,7 @@ def snakemake(cluster: Cluster, folder: Path, *arguments: str) -> subprocess.Pop
         *("--latency-wait", "5", *arguments),
         *("--set-threads", "activations=1", "fit=1", "fit_nuisance=1", "inference=1", "simulate=1"),
         *("--set-resources", f"{ON_GPU}:gpu=1"),
-        *("--groups", "index=events", "stimuli=events", *(f"{rule}=small" for rule in SMALL)),
+        *("--groups", *(f"{rule}={name}" for name, rules in GROUPS.items() for rule in rules)),
     ]
     environment = {
         **cluster.environment,
@@ -122,7 +120,7 @@ def main(folder: Path) -> None:
             first.kill()
             beside.kill()
         record = cluster.record()
-    print(verify_study(record, study, killed, STARVED, SMALL, ON_GPU))
+    print(verify_study(record, study, killed, STARVED, ON_GPU))
     print(verify_late(record, late, LATE, hanging))
     print(f"SLURM: all is well, after {time.monotonic() - began:.0f} s")
 
