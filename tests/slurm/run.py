@@ -74,8 +74,12 @@ def wait_for(cluster: Cluster, rule: str, folder: Path, process: subprocess.Pope
 
 
 def make_late(cluster: Cluster, job: dict[str, str]) -> None:
-    """Let a job hang, with the shortest time that SLURM knows."""
+    """Let a job hang once its step runs, with the shortest time that SLURM knows."""
     cluster.ask("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
+    step = f"{job['JobId']}.0"
+    while step not in cluster.ask("squeue", "--steps", "--noheader", "--format=%i").split():
+        time.sleep(0.2)
+    time.sleep(1)  # its processes are there, and do not yet compute
     cluster.ask("scancel", "--signal=STOP", "--full", job["JobId"])
 
 
