@@ -1,9 +1,12 @@
 # make demo    install, run the demonstration, say where its report is
 # make demo-images   the same for images: config/examples/images.yaml
 # make demo-eeg      the same for EEG: config/examples/eeg.yaml
-# make test    install with the tools for development, run the tests
+# make test    install with the tools for development, run the tests on CORES cores
 # make test-slurm   the workflow on a SLURM of one node: root, and Debian's packages of SLURM
 # make lint    formatting, types, import contract, workflow
+# make lock    write requirements.lock: every dependency with the hashes of its files, but for torch
+# make locked  install what the lock holds and nothing else; what comes after it finds that there
+# make audit   known weaknesses of what the lock and the constraints hold; asks a service on the internet
 # make clean   remove what these made (results/demo, results/images, results/eeg too)
 #
 # PIP_ARGS reaches every pip install. On Linux without a GPU this saves some gigabytes:
@@ -21,9 +24,13 @@ IMAGES_REPORT := $(CURDIR)/results/images/report/index.html
 EEG_REPORT := $(CURDIR)/results/eeg/report/index.html
 export PATH := $(BIN):$(PATH)
 INSTALLED := pyproject.toml constraints.txt
+LOCK := requirements.lock
+TORCH := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+  nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+  nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
 .DELETE_ON_ERROR:
-.PHONY: demo demo-images demo-eeg test test-slurm lint format schema clean help
+.PHONY: demo demo-images demo-eeg test test-slurm lint format schema lock locked audit clean help
 
 demo: $(VENV)/demo.stamp
 	snakemake --cores $(CORES)
@@ -47,7 +54,7 @@ demo-eeg: $(VENV)/demo.stamp
 	@echo "  file://$(EEG_REPORT)"
 
 test: $(VENV)/dev.stamp
-	python -m pytest $(PYTEST_ARGS)
+	python -m pytest -n $(CORES) --dist worksteal $(PYTEST_ARGS)
 
 test-slurm: $(VENV)/slurm.stamp
 	python tests/slurm/run.py
@@ -70,11 +77,25 @@ format: $(VENV)/dev.stamp
 schema: $(VENV)/dev.stamp
 	neuroalign schema > workflow/schemas/config.schema.json
 
+# torch is left out with the libraries that only it brings: its builds for a CPU and for each CUDA are other
+# files with other hashes, and which one is right depends on the machine.
+lock: $(VENV)/release.stamp
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --constraints constraints.txt --extra demo --extra dev --extra slurm \
+	  $(addprefix --no-emit-package ,$(TORCH)) --custom-compile-command "make lock" --output-file $(LOCK) pyproject.toml
+
+locked: $(VENV)/locked.stamp
+
+# Strict: a mirror that knows of no advisories would otherwise pass for a clean bill.
+audit: $(VENV)/release.stamp
+	pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $(LOCK)
+	pip-audit --strict --progress-spinner off --disable-pip --no-deps --requirement constraints.txt
+
 clean:
 	rm -rf $(VENV) results/demo results/images results/eeg build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -10
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -13
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -89,6 +110,14 @@ $(VENV)/demo.stamp: $(INSTALLED) | $(VENV)/bin/python
 $(VENV)/dev.stamp: $(INSTALLED) | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/locked.stamp: $(LOCK) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --require-hashes --no-deps -r $(LOCK)
+	@touch $@
+
+$(VENV)/release.stamp: $(INSTALLED) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt pip-audit uv
+	@touch $@
 
 $(VENV)/slurm.stamp: $(INSTALLED) | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[demo,slurm]'

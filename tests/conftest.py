@@ -8,12 +8,21 @@ import wave
 from collections.abc import Iterator
 from pathlib import Path
 
+# Workers that share the cores take one each; libraries read this when they are loaded.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from neuroalign.settings import config, configfile
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 WORDS = ("The", "cat", "sat.", "It", "saw", "a", "bird", "and", "ran.")
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2.0, 0, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])

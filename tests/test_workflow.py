@@ -388,7 +388,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     folder = prepare(tmp_path)
     script = folder / "bin" / "neuroalign"
     slow = script.read_text().replace(
-        "made = {", "import time\ntime.sleep(15 * (command == 'index'))\nmade = {", 1
+        "made = {", "import time\ntime.sleep(600 * (command == 'index'))\nmade = {", 1
     )
     script.write_text(slow)
     name = written(folder, STUDY)
@@ -399,7 +399,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **quiet)
     try:
-        for _ in range(600):
+        for _ in range(3000):
             if (folder / "results" / "config.yaml").exists() or first.poll() is not None:
                 break
             time.sleep(0.1)

@@ -17,8 +17,9 @@ from neuroalign.artefacts import layout
 from neuroalign.artefacts.atomic import replacing
 from neuroalign.settings.config import Study
 
-SNAKEMAKE_MB = 400
-"""What a job on a cluster takes beside its command: two processes of Snakemake that watch over it."""
+SNAKEMAKE_MB = 500
+"""What a job on a cluster takes beside its command: two processes of Snakemake that watch over it, of some
+210 MB each."""
 
 UNPLANNED_MB, UNPLANNED_MIN = 16_000, 240
 """What a job asks for where there is no plan of it."""

@@ -166,8 +166,13 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def _imports(module: str) -> Iterator[str]:
-    """Modules that may be imported anywhere in `module`, inside functions too."""
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Modules that may be imported anywhere in `module`, inside functions too; once for all stages."""
+    return tuple(dict.fromkeys(_imported(module)))
+
+
+def _imported(module: str) -> Iterator[str]:
     parents = module.split(".")[:-1]
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):

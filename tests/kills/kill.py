@@ -1,7 +1,7 @@
 """Jobs killed at random moments, run again, and compared byte by byte with jobs left alone.
 
 python tests/kills/kill.py --kills 66              every stage of a small study, some hundred seconds
-python tests/kills/kill.py --workflow 6            the whole of Snakemake, all its processes at once
+python tests/kills/kill.py --workflow 12           the whole of Snakemake, all its processes at once
 
 The moments follow from the seed as shares of a job's time. Jobs are forked from a process that has imported
 everything, so that they die at work and not while they start.
@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import random
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +28,10 @@ STUDY = ROOT / "tests" / "slurm" / "study.yaml"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 NOT_COMPARED = ("logs", "benchmarks", "report")
 """Times are written there; tables of the report are compared."""
+
+STEP = re.compile(r"^(?:local)?rule \w+:$|^Finished jobid", re.MULTILINE)
+MOST_STEPS = 9
+"""How Snakemake says that a job starts or ends, and how often a run may say it before it is killed."""
 
 
 def jobs() -> Iterator[list[str]]:
@@ -105,12 +109,16 @@ def commands(folder: Path) -> list[list[str]]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Hash of every file of a study that is to be the same, by path."""
+    """Hash of every file of a study that is to be the same, by path; Snakemake alone dates folders."""
     found = {}
     root = folder / "results" / "small"
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if not path.is_file() or (inside.parts[0] in NOT_COMPARED and "tables" not in inside.parts):
+        if (
+            not path.is_file()
+            or path.name == ".snakemake_timestamp"
+            or (inside.parts[0] in NOT_COMPARED and "tables" not in inside.parts)
+        ):
             continue
         found[inside.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
@@ -167,29 +175,84 @@ def compare(reference: Path, folder: Path) -> int:
     return len(expected)
 
 
-def through_snakemake(folder: Path, kills: int, seed: int, whole: float) -> dict[str, int]:
-    """Kill Snakemake and all its jobs at once, unlock, start again."""
+def snakemake(folder: Path, *arguments: str) -> list[str]:
+    """The command that runs the workflow in a folder as its user would."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", "--nocolor"]
+    return [
+        *command,
+        "--directory",
+        str(folder),
+        "--configfile",
+        str(STUDY),
+        "--rerun-incomplete",
+        *arguments,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Where Snakemake finds the package and its command."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def kill_workflow(folder: Path, steps: int, seconds: float, how: signal.Signals) -> bool:
+    """Kill Snakemake with all its jobs, some steps and seconds after its start; False if it ended before.
+
+    A step is a job that starts or ends. Snakemake that fails by itself is an error.
+    """
+    log = folder / "snakemake.txt"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            snakemake(folder),
+            cwd=folder,
+            env=environment(),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while process.poll() is None and len(STEP.findall(log.read_text(errors="replace"))) < steps:
+        time.sleep(0.05)
+    try:
+        assert process.wait(seconds) == 0, log.read_text()[-3000:]
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, how)
+        process.wait(120)
+        return True
+
+
+def unlock(folder: Path, told: bool) -> bool:
+    """Remove the lock that a killed Snakemake left, as it says itself unless told; whether there was one."""
+    if not any((folder / ".snakemake" / "locks").glob("*")):
+        return False
+    how_run = {"cwd": folder, "env": environment(), "capture_output": True, "text": True}
+    if not told:
+        refused = subprocess.run(snakemake(folder), **how_run)
+        assert refused.returncode, "a locked folder was used"
+        assert "--unlock" in refused.stdout + refused.stderr, refused.stderr
+    subprocess.run(snakemake(folder, "--unlock"), check=True, **how_run)
+    return True
+
+
+def through_snakemake(place: Path, reference: Path, kills: int, seed: int) -> dict[str, int]:
+    """Kill whole runs of the workflow, and compare every study that comes to its end."""
     draw, done = random.Random(seed), {how.name: 0 for how in SIGNALS}
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--directory", str(folder), "--configfile", str(STUDY), "--rerun-incomplete"]
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-    }
-    how_run = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    for at in range(kills):
-        how = SIGNALS[(at + 2) % len(SIGNALS)]
-        process = subprocess.Popen(command, start_new_session=True, **how_run)
-        try:
-            process.wait(whole * draw.uniform(0.3, 1.0))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, how)
+    counted = {"locks": 0, "studies": 0, "equal_files": 0}
+    while not counted["studies"] or sum(done.values()) < kills:
+        folder = place / f"killed-{counted['studies']}"
+        folder.mkdir(exist_ok=True)
+        how = SIGNALS[(sum(done.values()) + 2) % len(SIGNALS)]
+        enough = sum(done.values()) == kills
+        steps = sys.maxsize if enough else draw.randrange(MOST_STEPS)
+        if kill_workflow(folder, steps, draw.uniform(0.0, 3.0), how):
             done[how.name] += 1
-            process.wait()
-        subprocess.run([*command, "--unlock"], check=True, **how_run)
-    assert subprocess.run(command, **how_run).returncode == 0
-    return done
+            print(f"{how.name} after {steps} steps", file=sys.stderr, flush=True)
+            counted["locks"] += unlock(folder, told=counted["locks"] > 0)
+            continue
+        (folder / "results" / "small" / "plan.tsv").unlink()  # only the workflow makes it
+        counted["equal_files"] += compare(reference, folder)
+        counted["studies"] += 1
+    return {**done, **counted}
 
 
 def preload() -> None:
@@ -209,22 +272,19 @@ def preload() -> None:
 def main(kills: int, seed: int, workflow: int) -> None:
     """Run the study alone, then disturbed, and compare."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
     preload()
     with tempfile.TemporaryDirectory(prefix="kills.") as place:
         reference, folder = Path(place, "alone"), Path(place, "killed")
         reference.mkdir()
         folder.mkdir()
-        began = time.monotonic()
         took = undisturbed(reference)
-        whole = time.monotonic() - began
         if workflow:
-            done = through_snakemake(folder, workflow, seed, max(60.0, whole))
-            shutil.rmtree(folder / ".snakemake", ignore_errors=True)
-            (folder / "results" / "small" / "plan.tsv").unlink()
+            done = through_snakemake(Path(place), reference, workflow, seed)
         else:
             done = disturbed(folder, took, kills, seed)
-        files = compare(reference, folder)
-    print(json.dumps({"kills": sum(done.values()), **done, "equal_files": files, "seed": seed}))
+            done["equal_files"] = compare(reference, folder)
+    print(json.dumps({"kills": sum(done[how.name] for how in SIGNALS), **done, "seed": seed}))
 
 
 if __name__ == "__main__":

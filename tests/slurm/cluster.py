@@ -2,7 +2,7 @@
 
 It listens on ports of its own, so that it disturbs no other. Memory is enforced by SLURM's own accounting
 of processes, which needs no cgroups; there is no database, as on many small clusters, and the record of
-finished jobs is a text file.
+finished jobs is a text file. The node's GPU is one in name only: SLURM lends it, and nobody computes on it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
+GresTypes=gpu
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobs.txt
 EnforcePartLimits=ALL
@@ -57,9 +58,13 @@ KillWait=2
 CompleteWait=0
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1 State=UNKNOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=60 State=UP
 """
+
+
+class NotStarted(RuntimeError):
+    """SLURM is installed, but cannot run here."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +91,20 @@ class Cluster:
             command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
         ).stdout
 
-    def running(self) -> dict[str, str]:
-        """SLURM's number of every running job, and its comment, which names the rule."""
-        lines = self.ask("squeue", "--noheader", "--states=RUNNING", "--format=%A|%k").splitlines()
-        return dict(line.split("|", 1) for line in lines)
-
     def jobs(self) -> list[dict[str, str]]:
         """Every job that SLURM knows of, as `scontrol show job` says it."""
         text = self.ask("scontrol", "--oneliner", "show", "jobs")
-        return [
-            dict(part.split("=", 1) for part in line.split() if "=" in part)
-            for line in text.splitlines()
-            if line.startswith("JobId=")
-        ]
+        return [_fields(line) for line in text.splitlines() if line.startswith("JobId=")]
 
-    def completed(self) -> list[dict[str, str]]:
-        """Every job that ended, as SLURM's own record says it."""
+    def record(self) -> list[dict[str, str]]:
+        """Every job, with the end that SLURM wrote down when it ended."""
         lines = (self.folder / "jobs.txt").read_text(encoding="utf-8").splitlines()
-        return [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
+        ended = {job["JobId"]: job["JobState"] for job in map(_fields, lines)}
+        return [{**job, "JobState": ended[job["JobId"]]} for job in self.jobs()]
+
+
+def _fields(line: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in line.split() if "=" in part)
 
 
 def lacking() -> str | None:
@@ -115,8 +116,8 @@ def lacking() -> str | None:
 
 
 @contextmanager
-def slurm(folder: Path, cpus: int = 2, memory_mb: int = 6000) -> Iterator[Cluster]:
-    """Start SLURM in `folder`, wait until its node is idle, stop it at the end."""
+def slurm(folder: Path, cpus: int = 4, memory_mb: int = 12000) -> Iterator[Cluster]:
+    """Start SLURM in `folder`, wait until its node is idle, stop it at the end; perhaps `NotStarted`."""
     for name in ("state", "spool", "bin"):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)
@@ -125,6 +126,7 @@ def slurm(folder: Path, cpus: int = 2, memory_mb: int = 6000) -> Iterator[Cluste
     (folder / "slurm.conf").write_text(
         CONF.format(host=host, folder=folder, ports=ports, cpus=cpus, memory_mb=memory_mb)
     )
+    (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu Count=1 File=/dev/null\n")
     # Within a job the variables of SLURM are taken away from srun, this one too: it is told again.
     srun = folder / "bin" / "srun"
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
@@ -163,9 +165,8 @@ def _cancel_all(cluster: Cluster) -> None:
     """Leave no job behind, whose processes would outlive the cluster."""
     try:
         cluster.ask("scancel", "--user=root")
-        for _ in range(50):
-            if not cluster.ask("squeue", "--noheader").strip():
-                break
+        end = time.monotonic() + 60
+        while cluster.ask("squeue", "--noheader").strip() and time.monotonic() < end:
             time.sleep(0.2)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pass  # it never ran
@@ -193,10 +194,10 @@ def _idle(cluster: Cluster) -> bool:
         return False
 
 
-def _until(condition, what: str, folder: Path, seconds: float = 30) -> None:
+def _until(condition, what: str, folder: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in folder.glob("*.log"))
-            raise TimeoutError(f"{what} did not start within {seconds:g} s:\n{logs}")
+            raise NotStarted(f"{what} did not start within {seconds:g} s:\n{logs}")
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The whole workflow on a real SLURM of one node: a job killed, a restart, and one that needs more memory.
+"""The whole workflow on a real SLURM of one node: jobs that are killed, starved, late or ask for a GPU.
 
 make test-slurm
 
@@ -17,30 +17,38 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
-from cluster import Cluster, lacking, slurm
+from cluster import Cluster, NotStarted, lacking, slurm
+from record import GROUPS, rule_of, verify_late, verify_study
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SKIPPED = 77
 
-STARVED, TOO_LITTLE_MB = "report", 60
-"""A job whose plan is cut to so little that it cannot run at its first attempt."""
+STARVED, TOO_LITTLE_MB = "report", -200
+"""A job whose plan is cut to so little that it cannot run at its first attempt; less than nothing, since
+Snakemake's own share is added, and SLURM without cgroups holds the limit against single steps of a job."""
 
 KILLED = "fit"
+LATE = "simulate"
+"""A job that is stopped with a minute left, in a run of its own beside the other."""
+
+ON_GPU = "activations"
 
 
 def snakemake(cluster: Cluster, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the workflow as a user would, on this cluster; only waiting is shortened."""
+    folder.mkdir(exist_ok=True)
     command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *(sys.executable, str(HERE / "watching.py"), "--snakefile", str(ROOT / "Snakefile")),
         *("--workflow-profile", str(ROOT / "workflow" / "profiles" / "slurm")),
         *("--directory", str(folder), "--configfile", str(HERE / "study.yaml"), "--nocolor"),
         *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
-        *("--seconds-between-status-checks", "1", "--latency-wait", "5", *arguments),
-        *("--set-threads", "activations=1", "fit=1", "fit_nuisance=1", "inference=1"),
+        *("--latency-wait", "5", *arguments),
+        *("--set-threads", "activations=1", "fit=1", "fit_nuisance=1", "inference=1", "simulate=1"),
+        *("--set-resources", f"{ON_GPU}:gpu=1"),
+        *("--groups", *(f"{rule}={name}" for name, rules in GROUPS.items() for rule in rules)),
     ]
     environment = {
         **cluster.environment,
@@ -54,17 +62,25 @@ def snakemake(cluster: Cluster, folder: Path, *arguments: str) -> subprocess.Pop
     )
 
 
-def kill_one(cluster: Cluster, rule: str, process: subprocess.Popen[str], seconds: float = 400) -> str:
-    """Wait for a job of a rule to run, and cancel it behind Snakemake's back; SLURM's number of it."""
-    end = time.monotonic() + seconds
+def wait_for(cluster: Cluster, rule: str, folder: Path, process: subprocess.Popen[str]) -> dict[str, str]:
+    """Wait until a job of a rule runs; how SLURM describes it."""
+    end = time.monotonic() + 400
     while time.monotonic() < end and process.poll() is None:
-        for number, comment in cluster.running().items():
-            if comment.startswith(f"rule_{rule}_wildcards"):
-                time.sleep(2)  # well inside
-                cluster.ask("scancel", number)
-                return number
+        for job in cluster.jobs():
+            if job["JobState"] == "RUNNING" and rule_of(job) == rule and Path(job["WorkDir"]) == folder:
+                return job
         time.sleep(0.3)
     raise AssertionError(f"no job of rule {rule} came to run")
+
+
+def make_late(cluster: Cluster, job: dict[str, str]) -> None:
+    """Let a job hang once its step runs, with the shortest time that SLURM knows."""
+    cluster.ask("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
+    step = f"{job['JobId']}.0"
+    while step not in cluster.ask("squeue", "--steps", "--noheader", "--format=%i").split():
+        time.sleep(0.2)
+    time.sleep(1)  # its processes are there, and do not yet compute
+    cluster.ask("scancel", "--signal=STOP", "--full", job["JobId"])
 
 
 def starve(folder: Path) -> None:
@@ -76,74 +92,41 @@ def starve(folder: Path) -> None:
     path.write_text(cut)
 
 
-def rule_of(job: dict[str, str]) -> str:
-    """The rule that a job of SLURM ran."""
-    return job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
-
-
-def megabytes(job: dict[str, str]) -> float:
-    """The memory that a job asked for."""
-    found = re.search(r"mem=([\d.]+)([MG])", job["TRES"])
-    assert found is not None, job["TRES"]
-    return float(found[1]) * (1024 if found[2] == "G" else 1)
-
-
-def verify(cluster: Cluster, folder: Path, killed: str) -> str:
-    """Hold SLURM's own record against the plan; a line that says what ran."""
-    jobs = [job for job in cluster.jobs() if "Comment" in job]
-    recorded = {job["JobId"]: job["JobState"] for job in cluster.completed()}
-    assert len(recorded) >= len(jobs), "jobs are missing in SLURM's record"
-    assert recorded[killed] == "CANCELLED", recorded[killed]
-    ended = Counter(rule_of(job) for job in jobs if job["JobState"] == "COMPLETED")
-    plan = (folder / "results" / "small" / "plan.tsv").read_text().splitlines()[2:]
-    names = [line.split("\t")[0] for line in plan]
-    planned = Counter(_rule_of_plan(name) for name in names)
-    assert ended == planned, f"completed {dict(ended)}, planned {dict(planned)}"
-    starved = sorted((job for job in jobs if rule_of(job) == STARVED), key=lambda job: int(job["JobId"]))
-    assert len(starved) > 1, f"{STARVED} was not starved"
-    assert [job["JobState"] for job in starved] == ["FAILED"] * (len(starved) - 1) + ["COMPLETED"]
-    asked = [megabytes(job) for job in starved]
-    assert asked == sorted(asked), asked
-    assert asked[-1] > 1.5 * asked[0], asked
-    bad = [job for job in jobs if job["JobState"] != "COMPLETED" and job["JobId"] != killed]
-    assert all(rule_of(job) == STARVED for job in bad), [(rule_of(job), job["JobState"]) for job in bad]
-    left = [
-        path for path in (folder / "results").rglob("*") if ".partial" in path.name or path.name[:1] == "."
-    ]
-    left = [path for path in left if path.name != ".snakemake_timestamp"]
-    assert not left, left
-    assert (folder / "results" / "small" / "report" / "index.html").stat().st_size > 10_000
-    attempts = " → ".join(f"{each:.0f} MB" for each in asked)
-    return (
-        f"{len(jobs)} jobs through SLURM, {sum(ended.values())} completed, 1 cancelled and made anew, "
-        f"{STARVED} tried with {attempts}"
-    )
-
-
-def _rule_of_plan(name: str) -> str:
-    stage = name.split("/")[0]
-    return f"{stage}_nuisance" if "_network-nuisance" in name and stage in ("fit", "summary") else stage
+def finished(process: subprocess.Popen[str], seconds: float = 400) -> int:
+    """The exit status of Snakemake, which does not outlive this."""
+    try:
+        return process.wait(seconds)
+    finally:
+        process.kill()
 
 
 def main(folder: Path) -> None:
-    """Run, kill, starve, restart, verify."""
+    """Run one study through a kill, a restart and hunger; beside it a job that runs out of time."""
     began = time.monotonic()
+    study, late = folder / "study", folder / "late"
     with slurm(folder / "slurm") as cluster:
-        first = snakemake(cluster, folder, "--retries", "0")
+        first = snakemake(cluster, study, "--retries", "0")
+        beside = snakemake(cluster, late, "--until", LATE)
         try:
-            killed = kill_one(cluster, KILLED, first)
-            starve(folder)
-            assert first.wait(400) != 0, "a cancelled job went unnoticed"
+            hanging = wait_for(cluster, LATE, late, beside)
+            make_late(cluster, hanging)
+            killed = wait_for(cluster, KILLED, study, first)["JobId"]
+            time.sleep(1)  # well inside
+            cluster.ask("scancel", killed)
+            starve(study)
+            assert finished(first) != 0, "a cancelled job went unnoticed"
+            assert not (study / "results" / "small" / "report").exists()
+            status = finished(snakemake(cluster, study))
+            assert status == 0, f"the restart ended with {status}"
+            status = finished(beside)
+            assert status == 0, f"the late run ended with {status}"
         finally:
             first.kill()
-        assert not (folder / "results" / "small" / "report").exists()
-        second = snakemake(cluster, folder)
-        try:
-            status = second.wait(400)
-        finally:
-            second.kill()
-        assert status == 0, f"the restart ended with {status}"
-        print(f"{verify(cluster, folder, killed)} ({time.monotonic() - began:.0f} s)")
+            beside.kill()
+        record = cluster.record()
+    print(verify_study(record, study, killed, STARVED, ON_GPU))
+    print(verify_late(record, late, LATE, hanging))
+    print(f"SLURM: all is well, after {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
@@ -154,13 +137,16 @@ if __name__ == "__main__":
         print(f"no SLURM here: {reason}")
         sys.exit(SKIPPED)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # stop SLURM, too
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="slurm."))
+    folder = (given.keep or Path(tempfile.mkdtemp(prefix="slurm."))).resolve()
     folder.mkdir(exist_ok=True)
     try:
         main(folder)
+    except NotStarted as reason:
+        print(f"no SLURM here: {reason}")
+        sys.exit(SKIPPED)
     except BaseException:
-        if (folder / "snakemake.log").exists():
-            print((folder / "snakemake.log").read_text()[-4000:], file=sys.stderr)
+        for log in folder.glob("*/snakemake.log"):
+            print(f"{log}:\n{log.read_text()[-4000:]}", file=sys.stderr)
         raise
     finally:
         if given.keep is None:

@@ -11,20 +11,14 @@ import scipy.stats
 
 from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.fitting.ridge import FoldRidge
+from neuroalign.alignment.inference import blanks, significance
 from neuroalign.alignment.inference.blanks import blanks_of, draw_blanks
 from neuroalign.alignment.inference.choosing import width
-from neuroalign.alignment.inference.significance import (
-    Segment,
-    Sides,
-    blanks,
-    null_scores,
-    runs_held_out,
-    significance,
-)
+from neuroalign.alignment.inference.significance import Segment, Sides, null_scores, runs_held_out
 from neuroalign.settings.design import Design
 from neuroalign.settings.statistics import Inference
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from null_studies import Network, Story
 
 RIDGE = FoldRidge(np.logspace(-1, 5, 7))
