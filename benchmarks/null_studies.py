@@ -30,6 +30,7 @@ class Network:
 
     values: np.ndarray
     inputs: np.ndarray
+    timed = False
 
     @property
     def layers(self) -> tuple[str, ...]:
