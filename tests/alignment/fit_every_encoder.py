@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import hear
 
 from neuroalign.alignment.attention.evaluate import evaluate_attention
 from neuroalign.alignment.attention.fold import FoldAttention
@@ -27,6 +26,8 @@ SETTINGS = CrossAttention(window_s=8.0, width=8, embedding=8, steps=20)
 
 
 def main(folder: Path) -> None:
+    from conftest import hear  # beside this file, where a script finds it and a collector of tests does not
+
     heard = hear()
     lags = Lags(start_s=0.0, stop_s=8.0)
     encoders = {
