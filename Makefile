@@ -54,7 +54,7 @@ demo-eeg: $(VENV)/demo.stamp
 	@echo "  file://$(EEG_REPORT)"
 
 test: $(VENV)/dev.stamp
-	python -m pytest -n $(CORES) --dist worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 python -m pytest -n $(CORES) --dist worksteal $(PYTEST_ARGS)
 
 test-slurm: $(VENV)/slurm.stamp
 	python tests/slurm/run.py

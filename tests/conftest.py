@@ -8,10 +8,6 @@ import wave
 from collections.abc import Iterator
 from pathlib import Path
 
-# Workers that share the cores take one each; libraries read this when they are loaded.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import nibabel as nib
 import numpy as np
 import pandas as pd

@@ -117,7 +117,8 @@ def test_features_of_lower_rank(rng, textbook, kind, p, dtype):
         if kind == "constant columns":
             assert np.abs(encoder.coef_[::3]).max() < 1e-12 * np.abs(encoder.coef_).max()
         if kind == "repeated columns":
-            np.testing.assert_allclose(encoder.coef_[1::2], encoder.coef_[::2], atol=1e-6)
+            within = (1e-4 if dtype == "float32" else 1e-9) * np.abs(encoder.coef_).max()
+            np.testing.assert_allclose(encoder.coef_[1::2], encoder.coef_[::2], atol=within)
         if kind == "all constant":
             assert (encoder.coef_ == 0).all()
             np.testing.assert_allclose(encoder.predict(X[:2]), [Y[:70].mean(axis=0)] * 2, rtol=1e-6)

@@ -59,10 +59,11 @@ def whiten(matrix: Array, penalty: float) -> tuple[Array, Array] | None:
     None where A + α is too near singular for float64.
     """
     xp = array_namespace(matrix)
-    if not bool(xp.all(xp.isfinite(matrix))):
+    diagonal = xp.linalg.diagonal(matrix)
+    if not bool(xp.all(xp.isfinite(matrix)) & xp.any(diagonal > 0)):
         return None
     shifted = matrix + penalty * xp.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    start = xp.sqrt(xp.linalg.diagonal(matrix)) + xp.finfo(matrix.dtype).tiny
+    start = xp.sqrt(diagonal + CONSTANT * xp.max(diagonal))
     greatest = _greatest(lambda vector: matrix @ vector, start)
     if penalty < SINGULAR * greatest:
         return None
