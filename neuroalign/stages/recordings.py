@@ -27,7 +27,8 @@ def responses(study: Study, subject: str) -> None:
         sources = [path_of(study, layout.RESPONSES, subject=someone) for someone in study.subjects()]
     else:
         stage, made = "responses", _read(study, subject)
-        sources = [path_of(study, layout.INDEX), path_of(study, layout.EVENTS)]
+        opened = [layout.INDEX, *([layout.EVENTS] if study.responses.needs_events else [])]
+        sources = [path_of(study, pattern) for pattern in opened]
         if study.responses.kind not in TABLED_KINDS:
             _speak_of_runs_without_recording(study, subject, set(made["run"].values.astype(str)))
     lost = int((~made["valid"]).sum())
