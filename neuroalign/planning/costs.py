@@ -130,7 +130,7 @@ class Costs:
         disk = 4 * size.targets * (n + layers * self.folds * SCORE_KINDS[encoder])
         products = 2 * layers * self.folds * (2 * n * rank * size.targets + 40 * rank**3)
         seconds = 10 + products / GFLOPS + layers * 10 * 4 * n * size.targets / 100e6
-        if encoder == "cross_attention":
+        if encoder == "cross_attention" or (encoder == "stack" and found is None):  # both fit it alike
             steps = self.study.cross_attention.steps or 2000
             return Cost(self._attention([size], found), 30 + self.folds * steps * 0.15, disk)
         if encoder == "banded_ridge":

@@ -24,7 +24,7 @@ from neuroalign.errors import DataError
 
 log = logging.getLogger("neuroalign")
 
-FIT_BASE = 225 * 2**20
+FIT_BASE = 245 * 2**20
 """Bytes that a fit takes for its libraries alone."""
 
 ZARR_BYTES = 55 * 2**20

@@ -28,8 +28,8 @@ def save_fit(study: Study, scores: xr.Dataset, predictions: xr.Dataset, **made_f
 def made_by_fit(study: Study, made_for: dict[str, str]) -> dict[str, str]:
     """Whose scores and predictions are, and by what they are made, as attributes."""
     sources = fitted_from(study, [made_for["subject"]], made_for["network"])
-    if made_for["encoder"] == "stack":
-        sources += [
-            path_of(study, layout.PREDICTIONS, **{**made_for, "encoder": encoder}) for encoder in STACKED
-        ]
+    if made_for["encoder"] == "stack" and made_for["network"] != layout.NUISANCE:
+        parts = [{**made_for, "encoder": encoder} for encoder in STACKED]
+        sources += [path_of(study, layout.PREDICTIONS, **part) for part in parts]
+        sources.append(path_of(study, layout.SCORES, **parts[0]))
     return {**made_for, STAMP: stamp(study, "fit", sources, encoder=made_for["encoder"])}
