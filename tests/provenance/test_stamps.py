@@ -16,7 +16,7 @@ def study(tree, tmp_path, **more):
     """A config of one person who heard a story in three runs."""
     rng = np.random.default_rng(0)
     for run in ("1", "2", "3"):
-        tree.events("01", run)
+        tree.events("01", run, words=[f"w{run}{n}" for n in range(20)])
         tree.parcels("01", run, pd.DataFrame(rng.standard_normal((40, 3))))
     raw = {
         "output": str(tmp_path / "out"),
