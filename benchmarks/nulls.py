@@ -1,6 +1,6 @@
 """How often is something found where there is nothing, in studies of every kind?
 
-    python benchmarks/nulls.py                       every case: an hour on one core
+    python benchmarks/nulls.py                       every case alone: half an hour on one core
     python benchmarks/nulls.py "trials, 3 repeats"   some
     python benchmarks/nulls.py --studies 20          fewer studies: wide intervals
 
