@@ -24,8 +24,9 @@ import sys
 from neuroalign.cli import main
 config, *fit = sys.argv[1:]
 def work():
-    assert main(["responses", config, "--subject", "01"]) == 0
-    assert main(["fit", config, *fit]) == 0
+    for command in (["responses", config, "--subject", "01"], ["fit", config, *fit]):
+        if status := main(command):
+            sys.exit(status)
 work()
 print("ready", flush=True)
 while True:

@@ -14,6 +14,9 @@ from neuroalign.cli.messages import complain, copied_to, of_the_machine
 from neuroalign.cli.parser import build_parser
 from neuroalign.errors import NeuroalignError, UnwritableError
 
+AGAIN_S = 5.0
+"""After so long a process that was told to end, and has not, is told again."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -36,13 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stream=sys.stderr, level=logging.WARNING, format="neuroalign: %(message)s", force=True
             )
             logging.getLogger("neuroalign").setLevel(logging.INFO)
-            return _run(given, process=arguments is None)
+            status = _run(given, process=arguments is None)
+            told = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+            return 128 + signal.SIGTERM if told else status
     except (OSError, RuntimeError) as error:
         reason = refusal(error)
         if given.debug or reason is None:
             raise
         complain(f"{getattr(error, 'filename', None) or 'a file'}: cannot be opened or written ({reason})")
         return 2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def _run(given: argparse.Namespace, process: bool) -> int:
@@ -67,8 +74,14 @@ def _run(given: argparse.Namespace, process: bool) -> int:
 
 
 def _terminated(number: int, frame: object) -> None:
-    """End as after any error, so that nothing unfinished is left behind."""
-    sys.exit(128 + number)
+    """End as after any error, so that nothing unfinished is left behind.
+
+    What is raised while a library lets go of an object is lost (Python says that it ignores it), and the work
+    goes on: so it is raised again until it is not lost.
+    """
+    signal.signal(signal.SIGALRM, _terminated)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _leave(status: int) -> None:
