@@ -14,6 +14,7 @@ from neuroalign.design.features import EVENTS_AT_ONCE
 from neuroalign.planning.facts import NetworkSize, Sizes, SubjectSize
 from neuroalign.planning.table import Need
 from neuroalign.settings.config import Study
+from neuroalign.settings.responses import TABLED_KINDS
 
 MIB = 2**20
 
@@ -89,7 +90,8 @@ class Costs:
     def stimuli(self) -> Cost:
         """Tables of events; where every sample is one, of items too."""
         each = 4000 if self.study.design.lags is not None else 1000
-        return Cost(205 * MIB + each * self.sizes.events, 5 + self.sizes.events / 2e4)
+        libraries = 305 if self.study.responses.kind in TABLED_KINDS else 205
+        return Cost(libraries * MIB + each * self.sizes.events, 5 + self.sizes.events / 2e4)
 
     def activations(self, name: str) -> Cost:
         """A network and a chunk of its activations."""

@@ -165,7 +165,8 @@ def join_predictions(blocks: list[slice], partial: Path, path: str | Path, **att
     beside = []
     for part in parts:
         with xr.open_dataset(part, engine="h5netcdf") as found:
-            beside.append(found.drop_vars("prediction").load())
+            # Without its encoding: names of the first block may be shorter than others, which would be cut.
+            beside.append(found.drop_vars("prediction").load().drop_encoding())
             samples = found.sizes["sample"]
     whole = xr.concat(
         beside, "target", data_vars="minimal", coords="minimal", compat="override", join="override"

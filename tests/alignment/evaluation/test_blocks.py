@@ -98,3 +98,18 @@ def test_blocks_that_were_fitted_before_are_kept_if_of_the_same(tmp_path):
     assert len(fits) == 5
     blocks_of.discard(tmp_path)
     assert not tmp_path.exists()
+
+
+def test_later_blocks_may_have_longer_names(tmp_path):
+    names, divided = [str(number) for number in range(5, 15)], [slice(0, 5), slice(5, 10)]
+
+    def fit(block, unfinished):
+        found = xr.Dataset({"r": ("target", np.zeros(block.stop - block.start))})
+        found = found.assign_coords(name=("target", np.array(names[block])), valid=("target", [True] * 5))
+        predicted = {"fold": ("sample", [0, 1, 2]), "prediction": (("sample", "target"), np.zeros((3, 5)))}
+        return found, found.assign(predicted)
+
+    scores = fit_in_blocks(fit, divided, tmp_path / "parts", "same")
+    blocks_of.join_predictions(divided, tmp_path / "parts", tmp_path / "made.nc")
+    assert scores["name"].values.tolist() == names
+    assert open_arrays(tmp_path / "made.nc")["name"].values.tolist() == names
