@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from neuroalign.artefacts.atomic import refusal
@@ -16,6 +17,9 @@ from neuroalign.errors import NeuroalignError, UnwritableError
 
 AGAIN_S = 5.0
 """After so long a process that was told to end, and has not, is told again."""
+
+_reminders: list[threading.Timer] = []
+"""What will tell it again, once it was told."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             logging.getLogger("neuroalign").setLevel(logging.INFO)
             status = _run(given, process=arguments is None)
-            told = signal.getitimer(signal.ITIMER_REAL)[0] > 0
-            return 128 + signal.SIGTERM if told else status
+            return 128 + signal.SIGTERM if _reminders else status
     except (OSError, RuntimeError) as error:
         reason = refusal(error)
         if given.debug or reason is None:
@@ -49,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{getattr(error, 'filename', None) or 'a file'}: cannot be opened or written ({reason})")
         return 2
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        while _reminders:
+            _reminders.pop().cancel()
 
 
 def _run(given: argparse.Namespace, process: bool) -> int:
@@ -79,9 +83,11 @@ def _terminated(number: int, frame: object) -> None:
     What is raised while a library lets go of an object is lost (Python says that it ignores it), and the work
     goes on: so it is raised again until it is not lost.
     """
-    signal.signal(signal.SIGALRM, _terminated)
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-    sys.exit(128 + signal.SIGTERM)
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM))
+    again.daemon = True
+    again.start()
+    _reminders.append(again)
+    sys.exit(128 + number)
 
 
 def _leave(status: int) -> None:
