@@ -16,9 +16,9 @@ from neuroalign.encoders.banding.trials import Contest
 from neuroalign.encoders.banding.winners import fit_chosen
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
+from neuroalign.encoders.solvers.arguments import Metric, check_block, check_grid, check_metric
 from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
 from neuroalign.encoders.solvers.features import centre, check_features
-from neuroalign.encoders.solvers.fitting import Metric, check_block, check_grid, check_metric
 from neuroalign.encoders.solvers.problems import problem_of
 from neuroalign.encoders.solvers.rows import FoldRows, check_folds
 from neuroalign.encoders.solvers.targets import Targets, number_type
@@ -192,7 +192,7 @@ class BandedRidgeEncoder(LinearEncoder):
     def coef_(self) -> np.ndarray:
         """Weights (n_features, n_targets)."""
         check_is_fitted(self, "x_mean_")
-        if not self._basis.size:
+        if not len(self._basis):
             return self._weights.T
         coef = np.empty((self.n_features_in_, len(self._weights)), self._basis.dtype)
         for columns, weight in zip(self._columns, self.band_weights_, strict=True):
@@ -259,7 +259,7 @@ class BandedRidgeEncoder(LinearEncoder):
         with compute.limited():
             for columns, weight in zip(self._columns, self.band_weights_, strict=True):
                 inside = compute.put(features[:, columns], kind)
-                if self._basis.size:
+                if len(self._basis):
                     part = host((inside @ compute.put(self._basis[columns], kind)) @ weights.T)
                     yield (part * weight).astype(self._basis.dtype)
                 else:

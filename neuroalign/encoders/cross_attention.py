@@ -34,8 +34,8 @@ from neuroalign.encoders.attention.training import Place, parts_of, predicted, t
 from neuroalign.encoders.blend import blend
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.encoders.scores import scored
+from neuroalign.encoders.solvers.arguments import Metric
 from neuroalign.encoders.solvers.compute import Compute, host
-from neuroalign.encoders.solvers.fitting import Metric
 from neuroalign.encoders.solvers.rows import check_folds
 from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError, choices

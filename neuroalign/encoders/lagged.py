@@ -13,19 +13,17 @@ from neuroalign.encoders.lagging.moments import LaggedFeatures
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.ridge import DEFAULT_ALPHAS
 from neuroalign.encoders.scores import scored
-from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
-from neuroalign.encoders.solvers.features import centre, check_features, check_finite
-from neuroalign.encoders.solvers.fitting import (
-    Decomposed,
-    Fitted,
+from neuroalign.encoders.solvers.arguments import (
     Metric,
     check_block,
     check_choice,
     check_groups,
     check_metric,
-    decompose_all,
-    fit_targets,
 )
+from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, host
+from neuroalign.encoders.solvers.features import centre, check_features, check_finite
+from neuroalign.encoders.solvers.fitting import Choice, Fitted, fit_targets, weights_basis
+from neuroalign.encoders.solvers.problems import Solver
 from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError, choices
 
@@ -152,11 +150,14 @@ class LaggedRidgeEncoder(LinearEncoder):
             mean = mean.astype(dtype).astype(float)  # to the last digit what was taken off
             lagged = self._lagged(here, mean, segments, compute)
             problem, lagged_mean = lagged_problem(lagged, pairs, dtype)
-            scorers, solver = decompose_all(problem, alphas)
-            basis, count = host(solver.basis(alphas[0])), targets.count
-            found = Fitted(np.empty((count, basis.shape[1]), dtype), *np.empty((4, count)))
-            part, width = Decomposed(problem, scorers, solver, found), self._width(lagged, len(pairs), count)
-            fit_targets([part], targets, alphas, metric, groups, width)
+            choice, count = Choice(alphas, metric, groups), targets.count
+            width = self._width(lagged, len(pairs), count)
+
+            def room(_: int, solver: Solver) -> Fitted:
+                return Fitted(np.empty((count, solver.rank), dtype), *np.empty((4, count)))
+
+            ((found, solver),) = fit_targets([problem], targets, choice, width, room)
+            basis = weights_basis(found, solver, problem, choice, width)
         arrays = {"x_mean_": mean, "_basis": basis, "_lagged_mean": lagged_mean}
         arrays |= {"best_alphas_": found.best_alphas, "cv_scores_": found.cv_scores, "cv_r_": found.cv_r}
         arrays |= {"y_mean_": found.y_mean, "_weights": found.weights}
@@ -175,7 +176,7 @@ class LaggedRidgeEncoder(LinearEncoder):
         """Intercepts (n_targets,)."""
         check_is_fitted(self, "x_mean_")
         n_lags = len(self._lagged_mean) // self.n_features_in_
-        return self._offset() - (np.tile(self.x_mean_, n_lags) @ self._basis) @ self._weights.T
+        return self._offset() - self._weighted(np.tile(self.x_mean_, n_lags))
 
     def predict(self, X: Any, segments: Any = None) -> np.ndarray:
         """Predicted responses (n_samples, n_targets), or (n_samples,) after a fit to such.
@@ -205,11 +206,11 @@ class LaggedRidgeEncoder(LinearEncoder):
 
     def _flat_coef(self) -> np.ndarray:
         """Weights (n_lags · n_features, n_targets) of the lagged matrix; in float64 where that is needed."""
-        return self._basis @ self._weights.T
+        return self._basis @ self._weights.T if len(self._basis) else self._weights.T
 
     def _offset(self) -> np.ndarray:
         """What is predicted (n_targets,) where all features are at their means."""
-        return self.y_mean_ - (self._lagged_mean @ self._basis) @ self._weights.T
+        return self.y_mean_ - self._weighted(self._lagged_mean)
 
     def _lagged(self, features: Array, mean: np.ndarray, segments: Any, compute: Compute) -> LaggedFeatures:
         """Features about their means at the lags of this encoder: what was 0 outside is minus the mean."""

@@ -12,22 +12,23 @@ from sklearn.utils.validation import check_is_fitted
 from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store
 from neuroalign.encoders.scores import scored
+from neuroalign.encoders.solvers.arguments import Metric
 from neuroalign.encoders.solvers.compute import Compute, host
 from neuroalign.encoders.solvers.features import check_features, check_finite
-from neuroalign.encoders.solvers.fitting import Metric
+from neuroalign.encoders.solvers.moments import CHUNK
 from neuroalign.encoders.solvers.targets import number_type
 from neuroalign.errors import DataError
 
 
 class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Weights of features for every target, kept as a product of two factors.
+    """Weights of features for every target, kept as two factors where these are smaller or finer.
 
     Attributes
     ----------
     x_mean_ : array (n_features,)
     y_mean_, best_alphas_, cv_scores_, cv_r_ : arrays (n_targets,)
     coef_ : array (n_features, n_targets)
-        Formed when asked for.
+        Formed when asked for, where factors are kept.
     intercept_ : array (n_targets,)
     """
 
@@ -45,13 +46,15 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def coef_(self) -> np.ndarray:
         """Weights (n_features, n_targets)."""
         check_is_fitted(self, "x_mean_")
+        if not len(self._basis):
+            return self._weights.T
         return self._basis.astype(self._weights.dtype, copy=False) @ self._weights.T
 
     @property
     def intercept_(self) -> np.ndarray:
         """Intercepts (n_targets,)."""
         check_is_fitted(self, "x_mean_")
-        return self.y_mean_ - self._weights @ (self.x_mean_ @ self._basis)
+        return self.y_mean_ - self._weighted(self.x_mean_)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicted responses (n_samples, n_targets), or (n_samples,) after a fit to such."""
@@ -61,9 +64,11 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         here = here - compute.put(mean, kind)
         check_finite(here, compute.xp.sum(here), compute)
         weights, basis = (compute.put(part, str(part.dtype)) for part in (self._weights, self._basis))
-        rounded = compute.put(mean - self.x_mean_, str(self._basis.dtype))
+        inside = compute.xp.astype(here, basis.dtype) + compute.put(
+            mean - self.x_mean_, str(self._basis.dtype)
+        )
         with compute.limited():
-            inside = compute.xp.astype(here, basis.dtype) @ basis + rounded @ basis
+            inside = inside @ basis if len(self._basis) else inside
             predicted = compute.xp.astype(inside, weights.dtype) @ weights.T
         predicted = host(predicted) + self.y_mean_.astype(self._weights.dtype)
         return predicted[:, 0] if self._single else predicted
@@ -71,6 +76,12 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def score(self, X: Any, Y: Any, metric: Metric = "r") -> np.ndarray:
         """Score per target (n_targets,): Pearson r, or R² against the mean of Y; NaN if Y is constant."""
         return scored(self.predict(X), Y, metric)
+
+    def _weighted(self, features: np.ndarray) -> np.ndarray:
+        """What features (n_features,), in float64, add to the prediction of every target."""
+        inside = features @ self._basis if len(self._basis) else features
+        parts = np.array_split(self._weights, 1 + self._weights.size // CHUNK)
+        return np.concatenate([part @ inside for part in parts])
 
     def _fitting(self, X: Any) -> Any:
         """Features as they are, if this encoder is fitted and was so on as many of them."""

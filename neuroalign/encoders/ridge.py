@@ -13,20 +13,17 @@ from neuroalign.artefacts.atomic import replacing
 from neuroalign.encoders import store as storage
 from neuroalign.encoders.linear import LinearEncoder
 from neuroalign.encoders.solvers import freed
-from neuroalign.encoders.solvers.compute import Compute, Dtype, host
-from neuroalign.encoders.solvers.features import centre, check_features
-from neuroalign.encoders.solvers.fitting import (
-    Decomposed,
-    Fitted,
+from neuroalign.encoders.solvers.arguments import (
     Metric,
     check_block,
     check_choice,
     check_groups,
     check_metric,
-    decompose_all,
-    fit_targets,
 )
-from neuroalign.encoders.solvers.problems import problem_of
+from neuroalign.encoders.solvers.compute import Compute, Dtype, host
+from neuroalign.encoders.solvers.features import centre, check_features
+from neuroalign.encoders.solvers.fitting import Choice, Fitted, fit_targets, weights_basis
+from neuroalign.encoders.solvers.problems import Problem, Solver, problem_of
 from neuroalign.encoders.solvers.rows import FoldRows
 from neuroalign.encoders.solvers.targets import Targets, number_type
 from neuroalign.errors import DataError
@@ -215,27 +212,35 @@ class _Plan:
         """What is fitted of every layer, in order; mapped to files of `folder` if there is one."""
         with self.compute.limited():
             for layers in self._batches():
-                parts = [self._decomposed(layer, folder) for layer in layers]
-                fit_targets(
-                    [part for _, part in parts],
-                    self.targets,
-                    self.alphas,
-                    self.metric,
-                    self.groups,
-                    self.width,
-                )
-                solved = [(found, part.solver) for found, part in parts]
-                del parts  # the folds' decompositions are as large as what comes
-                freed.hand_back()
-                for found, solver in solved:
-                    chosen = found["best_alphas_"]
-                    least = float(np.min(chosen[np.isfinite(chosen)], initial=self.alphas[-1]))
-                    basis = host(solver.basis(least))
-                    if folder is None:
-                        found["_basis"] = basis
-                    else:
-                        found["_basis"][:] = basis
-                    yield found
+                problems, means = [], []
+                for layer in layers:
+                    features, mean = centre(layer, self.compute, self.dtype)
+                    problems.append(
+                        problem_of(features, self.folds, self.compute, self.dtype, scale=self.scale)
+                    )
+                    means.append(mean)
+                yield from self._fitted(problems, means, folder)
+
+    def _fitted(
+        self, problems: list[Problem], means: list[np.ndarray], folder: Path | None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """What is fitted of some layers side by side."""
+        found: list[dict[str, np.ndarray]] = []
+
+        def room(number: int, solver: Solver) -> Fitted:
+            found.append(self._room(means[number], solver, folder))
+            names = ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_")
+            return Fitted(*(found[number][name] for name in names))
+
+        choice = Choice(self.alphas, self.metric, self.groups)
+        solved = fit_targets(problems, self.targets, choice, self.width, room)
+        freed.hand_back()
+        for arrays, problem, (fitted, solver) in zip(found, problems, solved, strict=True):
+            if folder is None:
+                arrays["_basis"] = weights_basis(fitted, solver, problem, choice, self.width)
+            else:
+                arrays["_basis"][:] = host(solver.basis(choice.least(fitted.best_alphas)))
+            yield arrays
 
     def _batches(self) -> Iterator[list[Any]]:
         """Layers in groups whose decompositions may be held side by side; one by one where Y is in memory."""
@@ -251,14 +256,12 @@ class _Plan:
             batch, held = [*batch, layer], held + size
         yield batch
 
-    def _decomposed(self, layer: Any, folder: Path | None) -> tuple[dict[str, np.ndarray], Decomposed]:
-        features, mean = centre(layer, self.compute, self.dtype)
-        problem = problem_of(features, self.folds, self.compute, self.dtype, scale=self.scale)
-        scorers, solver = decompose_all(problem, self.alphas)
-        count = self.targets.count
+    def _room(self, mean: np.ndarray, solver: Solver, folder: Path | None) -> dict[str, np.ndarray]:
+        """Arrays for what is found of a layer."""
+        count, names = self.targets.count, ("y_mean_", "best_alphas_", "cv_scores_", "cv_r_")
         shapes = {
             "x_mean_": ((len(mean),), "float64"),
-            **dict.fromkeys(("y_mean_", "best_alphas_", "cv_scores_", "cv_r_"), ((count,), "float64")),
+            **dict.fromkeys(names, ((count,), "float64")),
             "_weights": ((count, solver.rank), self.dtype),
         }
         if folder is None:
@@ -267,5 +270,4 @@ class _Plan:
             shapes["_basis"] = ((len(mean), solver.rank), solver.precision(self.alphas[0]))
             found = storage.create(folder, shapes)
         found["x_mean_"][:] = mean
-        kept = (found[name] for name in ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_"))
-        return found, Decomposed(problem, scorers, solver, Fitted(*kept))
+        return found

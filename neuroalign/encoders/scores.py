@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroalign.encoders.solvers.arguments import Metric, check_metric
 from neuroalign.encoders.solvers.compute import host
-from neuroalign.encoders.solvers.fitting import Metric, check_metric
 from neuroalign.encoders.solvers.targets import Targets
 from neuroalign.errors import DataError
 from neuroalign.metrics import pearson, r_squared

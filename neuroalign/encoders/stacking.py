@@ -19,8 +19,8 @@ from neuroalign.encoders.blend import blend
 from neuroalign.encoders.cross_attention import CrossAttentionEncoder
 from neuroalign.encoders.ridge import RidgeEncoder
 from neuroalign.encoders.scores import scored
+from neuroalign.encoders.solvers.arguments import Metric
 from neuroalign.encoders.solvers.features import check_features
-from neuroalign.encoders.solvers.fitting import Metric
 from neuroalign.encoders.solvers.rows import Pairs, check_folds
 from neuroalign.errors import DataError, choices
 

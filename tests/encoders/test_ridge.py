@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neuroalign.encoders import RidgeEncoder, ridge
+from neuroalign.encoders.solvers import fitting
 from neuroalign.errors import DataError
 
 ALPHAS = np.logspace(-1, 4, 11)
@@ -153,10 +154,13 @@ def test_targets_share_the_alpha_that_is_best_on_average(rng, textbook, labels, 
 
 
 @pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("held", [1, 2**31])
-def test_layers_are_fitted_as_each_alone(rng, monkeypatch, held, scale):
-    monkeypatch.setattr(ridge, "HELD_BYTES", held)
+@pytest.mark.parametrize("held", [None, 1, 2**31])
+def test_layers_are_fitted_as_each_alone(rng, monkeypatch, tmp_path, held, scale):
     Y = problem(rng, t=9)[1]
+    if held:  # as many layers side by side, of responses that are read from a file
+        monkeypatch.setattr(ridge, "HELD_BYTES", held)
+        np.save(tmp_path / "y.npy", Y)
+        Y = np.load(tmp_path / "y.npy", mmap_mode="r")
     layers = [rng.standard_normal((60, p)) for p in (3, 12, 70, 1)]
     encoder = RidgeEncoder(ALPHAS, 4, alpha_per=np.arange(9) % 2, block=4, scale=scale)
     found = encoder.fit_layers(layers, Y)
@@ -166,6 +170,26 @@ def test_layers_are_fitted_as_each_alone(rng, monkeypatch, held, scale):
         for name in FOUND:
             np.testing.assert_array_equal(getattr(fitted, name), getattr(alone, name))
         np.testing.assert_array_equal(fitted.predict(layer), alone.predict(layer))
+
+
+OVERLAPPING = [(np.arange(20, 60), np.arange(0, 15)), (np.r_[0:30, 45:60], np.arange(30, 40))]
+
+
+@pytest.mark.parametrize("metric", ["r", "r2"])
+@pytest.mark.parametrize("alpha_per", ["target", "all"])
+@pytest.mark.parametrize("p", [12, 48, 150])
+@pytest.mark.parametrize("folds", [5, OVERLAPPING, [(np.r_[0:30, 0:5], np.arange(30, 60))]])
+def test_a_few_folds_at_a_time_find_what_all_together_do(rng, monkeypatch, folds, p, alpha_per, metric):
+    X, Y = problem(rng, p=p)
+    Y[3, 2] = np.nan
+    encoder = RidgeEncoder(ALPHAS, folds, metric, alpha_per=alpha_per, block=4)
+    together = clone(encoder).fit(X, Y)
+    order = min(p, 60)
+    for at_once in (1, 2):
+        monkeypatch.setattr(fitting, "WORK_BYTES", at_once * 8 * fitting.WORK_MATRICES * order**2)
+        apart = clone(encoder).fit(X, Y)
+        for name in FOUND:
+            np.testing.assert_allclose(getattr(apart, name), getattr(together, name), rtol=1e-9, atol=1e-12)
 
 
 def test_layers_take_folds_that_can_be_read_once(rng):

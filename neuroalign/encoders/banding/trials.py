@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from neuroalign.encoders.banding.pooling import Scores
+from neuroalign.encoders.solvers.arguments import Metric
 from neuroalign.encoders.solvers.compute import host
-from neuroalign.encoders.solvers.fitting import Metric, best_of
+from neuroalign.encoders.solvers.fitting import best_of
 from neuroalign.encoders.solvers.problems import Problem
 from neuroalign.encoders.solvers.targets import Centred, Targets
 

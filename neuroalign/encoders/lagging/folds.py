@@ -83,10 +83,10 @@ class LaggedSource:
     def held(self, fold: int) -> None:
         """No test features: they are never formed."""
 
-    def targets(self, responses: Array) -> BlockMoments:
+    def targets(self, responses: Array, whole: TargetMoments | None = None) -> BlockMoments:
         """Of all samples and folds with a block of targets (n_samples, n_targets)."""
         parts = [self._target_moments(each.samples, responses) for each in self._portions]
-        whole = sum(parts[1:], parts[0])
+        whole = sum(parts[1:], parts[0]) if whole is None else whole
         trains, tests = ([_total(parts, uses, whole) for uses in self._uses[side::2]] for side in (0, 1))
         return BlockMoments(responses, whole, trains, tests, [])
 

@@ -31,6 +31,7 @@ class BlockRows:
     """
 
     responses: Array
+    known: None = None
 
 
 class DualProblem:
@@ -66,7 +67,7 @@ class DualProblem:
         self._bands = [np.arange(features.shape[1])] if bands is None else list(bands)
         self._kernels = [] if scale else [kernel(self._columns(band)) for band in self._bands]
 
-    def block(self, responses: Array) -> BlockRows:
+    def block(self, responses: Array, known: None = None) -> BlockRows:
         """Keep the targets (n_samples, n_targets): their products differ from fold to fold."""
         return BlockRows(responses)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from neuroalign.encoders.solvers import freed
+from neuroalign.encoders.solvers.arguments import Metric
 from neuroalign.encoders.solvers.compute import Array, host
 from neuroalign.encoders.solvers.problems import Problem, Scorer, Solver
-from neuroalign.encoders.solvers.rows import Pairs, check_folds
 from neuroalign.encoders.solvers.targets import Centred, Targets
-from neuroalign.errors import DataError
-
-Metric = Literal["r2", "r"]
 
 WORK_BYTES, WORK_MATRICES = 2**29, 6
 """What decompositions side by side may take, and how many matrices of its size each takes."""
@@ -40,91 +37,194 @@ class Fitted:
     y_mean: np.ndarray
 
 
+Room = Callable[[int, Solver], Fitted]
+"""Where the results of a problem go, known by its number, once its weights' basis is found."""
+
+
 @dataclass(frozen=True)
-class Decomposed:
-    """One problem with all its eigendecompositions, and where its results go."""
+class Choice:
+    """Among which penalties targets choose, and how.
 
-    problem: Problem
-    scorers: list[Scorer]
-    solver: Solver
-    fitted: Fitted
-
-
-def decompose_all(problem: Problem, alphas: np.ndarray) -> tuple[list[Scorer], Solver]:
-    """Every fold and the whole decomposed, side by side."""
-    grid = problem.compute.put(alphas, "float64")
-    tasks: list[Callable[[], Any]] = [partial(problem.scorer, fold, grid) for fold in range(problem.n_folds)]
-    at_once = max(1, WORK_BYTES // (8 * WORK_MATRICES * problem.order**2))
-    only = float(alphas[0]) if len(alphas) == 1 else None
-    tasks.append(partial(problem.solver, only=only))
-    *scorers, solver = problem.compute.map(lambda task: task(), tasks, at_once)
-    freed.hand_back()
-    return scorers, solver
-
-
-def fit_targets(
-    parts: Sequence[Decomposed],
-    targets: Targets,
-    alphas: np.ndarray,
-    metric: Metric,
-    groups: np.ndarray | None,
-    width: int,
-) -> None:
-    """Fit all targets to each of several problems, reading every target once for all of them.
-
-    Parameters
+    Attributes
     ----------
-    parts : sequence of Decomposed
-        Sharing compute and dtype; `fitted` is written.
-    targets : Targets
     alphas : array (n_alphas,)
         Ascending.
     metric : {"r2", "r"}
         What is maximised; ties go to the larger penalty.
     groups : array (n_targets,) or None
         Targets of equal number share a penalty; None gives each its own.
+    """
+
+    alphas: np.ndarray
+    metric: Metric
+    groups: np.ndarray | None
+
+    def of(self, r: np.ndarray, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The best penalty of every target or group with its score and r, from all (n_alphas, n_targets)."""
+        score = r if self.metric == "r" else r2
+        compared = score
+        if self.groups is not None:
+            finite = np.isfinite(score[0])
+            counts = np.bincount(self.groups, finite)
+            means = np.array([np.bincount(self.groups, np.where(finite, row, 0.0)) for row in score])
+            compared = (means / np.maximum(counts, 1))[:, self.groups]
+        best = best_of(compared)
+        chosen = best, np.arange(len(best))
+        return self.alphas[best], score[chosen], r[chosen]
+
+    def least(self, chosen: np.ndarray) -> float:
+        """The smallest penalty that was chosen; the largest there is if none was."""
+        return float(np.min(chosen[np.isfinite(chosen)], initial=self.alphas[-1]))
+
+
+def fit_targets(
+    problems: Sequence[Problem], targets: Targets, choice: Choice, width: int, room: Room
+) -> list[tuple[Fitted, Solver]]:
+    """Fit all targets to each of several problems.
+
+    Every target is read once for all problems. Where targets share a penalty they are read twice; and where
+    they are in memory, and the decompositions of all folds side by side would take much more of it, once for
+    a few folds at a time.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        Sharing compute, dtype and folds.
+    targets : Targets
+    choice : Choice
     width : int
         Targets computed at once.
+    room : callable
+
+    Returns
+    -------
+    list of (Fitted, Solver)
+        Of every problem.
     """
-    if groups is None or not parts[0].scorers:
-        _each_block(
-            parts, targets, width, lambda part, block, at, y: _fit_own(part, block, at, y, alphas, metric)
-        )
-        return
-    grids = [_Grid(alphas, metric, targets.count) for _ in parts]
-    of_part = {id(part): grid for part, grid in zip(parts, grids, strict=True)}
-    _each_block(parts, targets, width, lambda part, block, at, y: of_part[id(part)].score(part, block, at, y))
-    for part, grid in zip(parts, grids, strict=True):
-        grid.choose(groups, part.fitted)
-    _each_block(parts, targets, width, lambda part, block, at, y: _solve(part, block, at, y))
+    n_folds = problems[0].n_folds
+    at_once = max(1, min(WORK_BYTES // (8 * WORK_MATRICES * each.order**2) for each in problems))
+    batches = -(-n_folds // at_once) if targets.resident else 1
+    job = _Job(problems, targets, choice, width, at_once)
+    if not n_folds or (choice.groups is None and batches == 1):
+        return job.fit(room)
+    return job.solve(job.choose(np.array_split(np.arange(n_folds), batches)), room)
 
 
-def _each_block(
-    parts: Sequence[Decomposed],
-    targets: Targets,
-    width: int,
-    work: Callable[[Decomposed, Any, slice, Centred], None],
-) -> None:
-    """Do the work for every part and block of targets, blocks side by side."""
-    compute, dtype = parts[0].problem.compute, parts[0].problem.dtype
-    for columns, responses, blocks in targets.read(width):
+Chosen = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Penalty, score and r, each (n_targets,)."""
 
-        def one(inside: slice, responses: Array = responses, start: int = columns.start) -> None:
-            centred = Centred.of(responses[:, inside], compute, dtype)
-            for part in parts:
+
+@dataclass(frozen=True)
+class _Job:
+    """What is fitted; so many decompositions are made at once."""
+
+    problems: Sequence[Problem]
+    targets: Targets
+    choice: Choice
+    width: int
+    at_once: int
+    known: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """What is known of a problem's block of targets, by the number of the one and the start of the other."""
+
+    def fit(self, room: Room) -> list[tuple[Fitted, Solver]]:
+        """All folds and the whole decomposed, then every block of targets scored and solved."""
+        folds = np.arange(self.problems[0].n_folds)
+        scorers, solvers = self._decomposed(folds)
+        fitted = [room(number, solver) for number, solver in enumerate(solvers)]
+
+        def one(number: int, block: Any, at: slice, centred: Centred) -> None:
+            into = fitted[number]
+            into.best_alphas[at], into.cv_scores[at], into.cv_r[at] = self.choice.alphas[0], np.nan, np.nan
+            if len(folds):
+                r, r2 = (total / len(folds) for total in summed_scores(scorers[number], block))
+                into.best_alphas[at], into.cv_scores[at], into.cv_r[at] = self.choice.of(r, r2)
+            self._solve(number, solvers[number], into, block, at, centred)
+
+        self._each_block(one)
+        return list(zip(fitted, solvers, strict=True))
+
+    def choose(self, batches: Sequence[np.ndarray]) -> list[Chosen]:
+        """The penalties for every problem, some folds at a time."""
+        shape = (2, len(self.choice.alphas), self.targets.count)
+        totals = [np.zeros(shape) for _ in self.problems]
+        for folds in batches:
+            scorers, _ = self._decomposed(folds, whole=False)
+
+            def one(number: int, block: Any, at: slice, centred: Centred, scorers: Any = scorers) -> None:
+                if len(batches) > 1:
+                    self.known[number, at.start] = block.known
+                total = totals[number][:, :, at]
+                total += summed_scores(scorers[number], block)
+                total[:, :, centred.bad] = np.nan
+
+            self._each_block(one)
+            del scorers, one
+            freed.hand_back()
+        return [self.choice.of(*total / self.problems[0].n_folds) for total in totals]
+
+    def solve(self, chosen: Sequence[Chosen], room: Room) -> list[tuple[Fitted, Solver]]:
+        """All samples decomposed, and weights with the penalties that were chosen."""
+        _, solvers = self._decomposed(np.arange(0))
+        fitted = [room(number, solver) for number, solver in enumerate(solvers)]
+        for into, (best_alphas, score, r) in zip(fitted, chosen, strict=True):
+            into.best_alphas[:], into.cv_scores[:], into.cv_r[:] = best_alphas, score, r
+
+        def one(number: int, block: Any, at: slice, centred: Centred) -> None:
+            self._solve(number, solvers[number], fitted[number], block, at, centred)
+            self.known.pop((number, at.start), None)
+
+        self._each_block(one)
+        return list(zip(fitted, solvers, strict=True))
+
+    def _decomposed(self, folds: np.ndarray, whole: bool = True) -> tuple[list[list[Scorer]], list[Solver]]:
+        """Some folds of every problem, and all samples where `whole`, decomposed side by side."""
+        compute = self.problems[0].compute
+        grid = compute.put(self.choice.alphas, "float64")
+        only = float(self.choice.alphas[0]) if len(self.choice.alphas) == 1 else None
+        tasks: list[Callable[[], Any]] = []
+        for problem in self.problems:
+            tasks += [partial(problem.scorer, int(fold), grid) for fold in folds]
+            tasks += [partial(problem.solver, only=only)] * whole
+        found = compute.map(lambda task: task(), tasks, self.at_once)
+        freed.hand_back()
+        step = len(folds) + whole
+        scorers = [found[start : start + len(folds)] for start in range(0, len(found), step)]
+        return scorers, found[len(folds) :: step] if whole else []
+
+    def _each_block(self, work: Callable[[int, Any, slice, Centred], None]) -> None:
+        """Do the work for every problem and block of targets, blocks side by side."""
+        compute, dtype = self.problems[0].compute, self.problems[0].dtype
+        for columns, responses, blocks in self.targets.read(self.width):
+
+            def one(inside: slice, responses: Array = responses, start: int = columns.start) -> None:
+                centred = Centred.of(responses[:, inside], compute, dtype)
                 at = slice(start + inside.start, start + inside.stop)
-                work(part, part.problem.block(centred.responses), at, centred)
+                for number, problem in enumerate(self.problems):
+                    known = self.known.get((number, at.start))
+                    work(number, problem.block(centred.responses, known), at, centred)
 
-        compute.map(one, blocks)
+            compute.map(one, blocks)
+
+    def _solve(
+        self, number: int, solver: Solver, fitted: Fitted, block: Any, at: slice, centred: Centred
+    ) -> None:
+        """Weights with the penalties that were chosen."""
+        alphas = self.problems[number].compute.put(fitted.best_alphas[at], "float64")
+        fitted.weights[at] = host(solver.solve(block, alphas)).T
+        fitted.y_mean[at] = centred.mean
+        if centred.bad.any():
+            bad = at.start + np.flatnonzero(centred.bad)
+            for found in (fitted.weights, fitted.best_alphas, fitted.cv_scores, fitted.cv_r):
+                found[bad] = np.nan
 
 
-def mean_scores(scorers: Sequence[Scorer], block: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean r and R² over the folds, of which there are some, each (n_alphas, n_targets)."""
+def summed_scores(scorers: Sequence[Scorer], block: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of r and of R² over the folds, of which there are some, each (n_alphas, n_targets)."""
     r, r2 = scorers[0].scores(block)
     for scorer in scorers[1:]:
         more = scorer.scores(block)
         r, r2 = r + more[0], r2 + more[1]
-    return host(r) / len(scorers), host(r2) / len(scorers)
+    return host(r), host(r2)
 
 
 def best_of(score: np.ndarray) -> np.ndarray:
@@ -132,135 +232,28 @@ def best_of(score: np.ndarray) -> np.ndarray:
     return len(score) - 1 - score[::-1].argmax(axis=0)
 
 
-def _fit_own(
-    part: Decomposed, block: Any, at: slice, centred: Centred, alphas: np.ndarray, metric: Metric
-) -> None:
-    """Every target with the penalty that is best for it."""
-    if not part.scorers:
-        _give_only(alphas, part.fitted, at)
-        _solve(part, block, at, centred)
-        return
-    r, r2 = mean_scores(part.scorers, block)
-    score = r if metric == "r" else r2
-    best = best_of(score)
-    chosen = best, np.arange(len(best))
-    fitted = part.fitted
-    fitted.best_alphas[at], fitted.cv_scores[at], fitted.cv_r[at] = alphas[best], score[chosen], r[chosen]
-    _solve(part, block, at, centred)
+def weights_basis(fitted: Fitted, solver: Solver, problem: Problem, choice: Choice, width: int) -> np.ndarray:
+    """The basis (n_features, rank) that the weights are in, in the precision that they need.
 
+    Where it is square and no finer than they are, they become those of features in their place, and the
+    basis is none (0, 0): both kinds of weights are never held side by side.
 
-def _give_only(alphas: np.ndarray, fitted: Fitted, at: slice) -> None:
-    """The one penalty there is, without scores."""
-    fitted.best_alphas[at], fitted.cv_scores[at], fitted.cv_r[at] = alphas[0], np.nan, np.nan
-
-
-def _solve(part: Decomposed, block: Any, at: slice, centred: Centred) -> None:
-    """Weights with the penalties that were chosen."""
-    problem, fitted = part.problem, part.fitted
-    solved = part.solver.solve(block, problem.compute.put(fitted.best_alphas[at], "float64"))
-    fitted.weights[at] = host(solved).T
-    fitted.y_mean[at] = centred.mean
-    if centred.bad.any():
-        bad = at.start + np.flatnonzero(centred.bad)
-        for found in (fitted.weights, fitted.best_alphas, fitted.cv_scores, fitted.cv_r):
-            found[bad] = np.nan
-
-
-class _Grid:
-    """Scores of every penalty, kept until targets that share one can be averaged."""
-
-    def __init__(self, alphas: np.ndarray, metric: Metric, count: int) -> None:
-        self._alphas, self._metric = alphas, metric
-        self._r, self._score = np.empty((2, len(alphas), count))
-
-    def score(self, part: Decomposed, block: Any, at: slice, centred: Centred) -> None:
-        r, r2 = mean_scores(part.scorers, block)
-        self._r[:, at] = np.where(centred.bad, np.nan, r)
-        self._score[:, at] = np.where(centred.bad, np.nan, r if self._metric == "r" else r2)
-
-    def choose(self, groups: np.ndarray, fitted: Fitted) -> None:
-        finite = np.isfinite(self._score[0])
-        counts = np.bincount(groups, finite)
-        means = np.array([np.bincount(groups, np.where(finite, row, 0.0)) for row in self._score])
-        best = best_of(means / np.maximum(counts, 1))[groups]
-        chosen = best, np.arange(len(groups))
-        fitted.best_alphas[:] = self._alphas[best]
-        fitted.cv_scores[:], fitted.cv_r[:] = self._score[chosen], self._r[chosen]
-
-
-def check_grid(alphas: Any) -> np.ndarray:
-    """The penalties ascending, each once.
-
-    Raises
-    ------
-    DataError
-        None, or one that is not a positive finite number.
+    Parameters
+    ----------
+    fitted : Fitted
+    solver : Solver
+    problem : Problem
+    choice : Choice
+    width : int
+        Targets computed at once.
     """
-    try:
-        grid = np.unique(np.asarray(alphas, float))
-    except (TypeError, ValueError):
-        grid = np.empty(0)
-    if not len(grid) or not np.isfinite(grid).all() or grid[0] <= 0:
-        found = " ".join(str(alphas).split())
-        raise DataError(f"alphas are {found}; expected positive finite numbers")
-    return grid
+    compute, basis = problem.compute, solver.basis(choice.least(fitted.best_alphas))
+    if basis.shape[0] != basis.shape[1] or not str(basis.dtype).endswith(problem.dtype):
+        return host(basis)
 
+    def unfold(start: int) -> None:
+        part = compute.put(fitted.weights[start : start + width], problem.dtype)
+        fitted.weights[start : start + width] = host(part @ basis.T)
 
-def check_choice(alphas: Any, folds: Any, n_samples: int) -> tuple[np.ndarray, Pairs]:
-    """The penalties, and pairs of (train, test) indices to choose among them by: none if `folds` is None.
-
-    Raises
-    ------
-    DataError
-        See `check_grid` and `check_folds`; or there are several penalties, and no folds.
-    """
-    grid = check_grid(alphas)
-    if folds is not None:
-        return grid, check_folds(folds, n_samples)
-    if len(grid) > 1:
-        raise DataError(f"folds is None with {len(grid)} alphas; give one alpha, or folds to choose it by")
-    return grid, []
-
-
-def check_block(block: Any) -> int:
-    """The number of targets to compute at once.
-
-    Raises
-    ------
-    DataError
-        No positive whole number.
-    """
-    if not isinstance(block, int | np.integer) or block < 1:
-        raise DataError(f"block is {block}; expected a positive whole number of targets")
-    return int(block)
-
-
-def check_groups(alpha_per: Any, n_targets: int) -> np.ndarray | None:
-    """Which targets share a penalty, numbered; None if none do.
-
-    Raises
-    ------
-    DataError
-        Another word than "target" and "all", or not one label per target.
-    """
-    if isinstance(alpha_per, str):
-        if alpha_per not in ("target", "all"):
-            raise DataError(f"alpha_per is '{alpha_per}'; expected 'target', 'all' or one label per target")
-        return None if alpha_per == "target" else np.zeros(n_targets, int)
-    labels = np.asarray(alpha_per)
-    if labels.shape != (n_targets,):
-        raise DataError(f"alpha_per has shape {labels.shape}; expected one label per target ({n_targets},)")
-    return np.unique(labels, return_inverse=True)[1]
-
-
-def check_metric(metric: str) -> Metric:
-    """The metric, if it is one.
-
-    Raises
-    ------
-    DataError
-        Neither "r" nor "r2".
-    """
-    if metric not in ("r", "r2"):
-        raise DataError(f"metric is '{metric}'; expected 'r2' or 'r'")
-    return metric  # type: ignore[return-value]
+    compute.map(unfold, range(0, len(fitted.weights), width))
+    return np.empty((0, 0), problem.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from operator import add
 from typing import Any, Protocol
 
@@ -41,8 +41,8 @@ class Source(Protocol):
     def held(self, fold: int) -> Array | None:
         """The test features (n_test, n_features), or None where they are never formed."""
 
-    def targets(self, responses: Array) -> BlockMoments:
-        """Of features and a block of targets (n_samples, n_targets), for every fold."""
+    def targets(self, responses: Array, whole: TargetMoments | None = None) -> BlockMoments:
+        """Of features and a block of targets (n_samples, n_targets), for every fold; `whole` if known."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class BlockMoments:
     trains: Sequence[TargetMoments]
     tests: Sequence[TargetMoments]
     held: list[Array]
+
+    @property
+    def known(self) -> TargetMoments:
+        """What spares work when the same targets are taken in again."""
+        return self.whole
 
 
 class RowSource:
@@ -108,29 +113,33 @@ class RowSource:
         left = self._whole - self.test(fold)
         return left if rows.gap is None else left - Moments.of(self._features[rows.gap])
 
-    def targets(self, responses: Array) -> BlockMoments:
-        """Of features and a block of targets (n_samples, n_targets), in one pass over these."""
+    def targets(self, responses: Array, whole: TargetMoments | None = None) -> BlockMoments:
+        """Of features and a block of targets (n_samples, n_targets), in one pass over these.
+
+        Where the moments of all samples are known, those of a fold are formed when it asks for them.
+        """
         held = [responses[fold.held] for fold in self._folds]
-        tests = [TargetMoments.of(*sides) for sides in zip(self._held, held, strict=True)]
-        whole = reduce(add, tests) if self._cover else TargetMoments.of(self._features, responses)
-        trains = [
-            partial(self._train, *each, responses, whole) for each in zip(self._folds, tests, strict=True)
-        ]
+        sides = zip(self._held, held, strict=True)
+        tests = _WhenAsked([cache(partial(TargetMoments.of, *each)) for each in sides])
+        if whole is None:
+            whole = reduce(add, tests) if self._cover else TargetMoments.of(self._features, responses)
+        trains = [partial(self._train, fold, tests, responses, whole) for fold in range(self.n_folds)]
         return BlockMoments(responses, whole, _WhenAsked(trains), tests, held)
 
     def _train(
-        self, rows: FoldRows, test: TargetMoments, responses: Array, whole: TargetMoments
+        self, fold: int, tests: Sequence[TargetMoments], responses: Array, whole: TargetMoments
     ) -> TargetMoments:
+        rows = self._folds[fold]
         if not rows.apart:
             return TargetMoments.of(self._features[rows.train], responses[rows.train])
-        left = whole - test
+        left = whole - tests[fold]
         if rows.gap is None:
             return left
         return left - TargetMoments.of(self._features[rows.gap], responses[rows.gap])
 
 
 class _WhenAsked(Sequence[TargetMoments]):
-    """Moments formed by subtraction each time they are asked for: cheaper than kept."""
+    """Moments formed when they are asked for."""
 
     def __init__(self, parts: Sequence[Callable[[], TargetMoments]]) -> None:
         self._parts = parts
@@ -170,9 +179,9 @@ class PrimalProblem:
         self.order = len(source.whole().sums)
         self._source, self._bands, self._scale = source, bands, scale
 
-    def block(self, responses: Array) -> BlockMoments:
+    def block(self, responses: Array, known: TargetMoments | None = None) -> BlockMoments:
         """Take in targets (n_samples, n_targets), about their means, in the dtype of the problem."""
-        return self._source.targets(responses)
+        return self._source.targets(responses, known)
 
     def scorer(self, fold: int, alphas: Array, weights: np.ndarray | None = None) -> PrimalScorer:
         """Decompose the training samples of a fold; `alphas` ascending, `weights` one per band."""

@@ -56,10 +56,11 @@ class Problem(Protocol):
     order: int
     """Rows of the matrices that are decomposed."""
 
-    def block(self, responses: Array) -> Any:
+    def block(self, responses: Array, known: Any = None) -> Any:
         """Take in targets (n_samples, n_targets), about their means, in the dtype of the problem.
 
-        What comes back holds all that is computed of them before penalties and band weights are known.
+        What comes back holds all that is computed of them before penalties and band weights are known. Its
+        attribute `known` spares work when the same targets are taken in again.
         """
 
     def scorer(self, fold: int, alphas: Array, weights: np.ndarray | None = None) -> Scorer:
