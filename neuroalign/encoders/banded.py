@@ -163,7 +163,7 @@ class BandedRidgeEncoder(LinearEncoder):
         self._check_settings()
         dtype: Dtype = "float64" if "float64" in (targets.dtype, number_type(X, "X")) else "float32"
         compute = Compute.choose(self.device, self.threads)
-        with compute.limited():
+        with compute.limited(compute.threads):
             features, mean = centre(X, compute, dtype)
             problem = problem_of(features, folds, compute, dtype, columns)
             contest = Contest(problem, targets, alphas, metric, self.block)

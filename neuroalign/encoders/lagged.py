@@ -35,6 +35,9 @@ CHUNK = 2**20
 HELD = 2**25
 """Values that are held at once of products of targets with lagged features."""
 
+READ = 2**22
+"""Responses of a block: more take no less time, since memory is slow to get."""
+
 
 class LaggedRidgeEncoder(LinearEncoder):
     """Ridge regression on features at several lags, whose regularisation is chosen by cross-validation.
@@ -145,7 +148,7 @@ class LaggedRidgeEncoder(LinearEncoder):
         metric, groups = check_metric(self.metric), check_groups(self.alpha_per, targets.count)
         compute = Compute.choose(self.device, self.threads)
         dtype: Dtype = "float64" if "float64" in (targets.dtype, number_type(X, "X")) else "float32"
-        with compute.limited():
+        with compute.limited(compute.threads):
             here, mean = centre(X, compute, dtype)
             mean = mean.astype(dtype).astype(float)  # to the last digit what was taken off
             lagged = self._lagged(here, mean, segments, compute)
@@ -230,7 +233,9 @@ class LaggedRidgeEncoder(LinearEncoder):
         """Targets computed at once: every thread has some, and what is held of all has its bounds."""
         workers = lagged.compute.threads if lagged.compute.device is None else 1
         held = 2 * (n_folds + 1) * lagged.n_columns + 4 * lagged.n_transformed
-        return max(1, min(check_block(self.block), -(-n_targets // workers), HELD // (workers * held)))
+        n_features = lagged.n_columns // len(self._delays())
+        few = max(n_features, READ // len(lagged.places))
+        return max(1, min(check_block(self.block), -(-n_targets // workers), few, HELD // (workers * held)))
 
 
 def lags_between(start_s: float, stop_s: float, sampling_hz: float) -> np.ndarray:

@@ -210,7 +210,7 @@ class _Plan:
 
     def fit(self, folder: Path | None) -> Iterator[dict[str, np.ndarray]]:
         """What is fitted of every layer, in order; mapped to files of `folder` if there is one."""
-        with self.compute.limited():
+        with self.compute.limited(self.compute.threads):
             for layers in self._batches():
                 problems, means = [], []
                 for layer in layers:

@@ -27,7 +27,7 @@ from neuroalign.encoders.solvers.compute import Array, Compute
 from neuroalign.encoders.solvers.moments import Moments
 from neuroalign.encoders.solvers.rows import contiguous
 
-CHUNK = 2**20
+CHUNK = 2**18
 """Values that are transformed at once."""
 
 EDGES = 2**20

@@ -92,9 +92,19 @@ class Compute:
             source = torch.from_numpy(np.require(values, None if known else dtype, ["C", "W"]))
         return source.to(self.device, getattr(torch, dtype)).contiguous()
 
+    def copy(self, array: Any, dtype: str) -> Array:
+        """The same, in memory of its own."""
+        if self.device is None:
+            return np.array(host(array), dtype, order="C")
+        return self.put(array, dtype).clone()
+
     def index(self, rows: np.ndarray) -> Array:
         """Indices here."""
         return rows if self.device is None else self.put(rows, "int64")
+
+    def split(self, rows: Array) -> list[Array]:
+        """Rows in as many parts as `map` works on at once."""
+        return [rows] if self.device is not None else np.array_split(rows, self.threads)
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], at_once: int | None = None
@@ -116,7 +126,11 @@ class Compute:
 
     @contextmanager
     def limited(self, workers: int = 1) -> Iterator[None]:
-        """Within, BLAS has its share of the threads; afterwards as many as before."""
+        """Within, BLAS has its share of the threads; afterwards as many as before.
+
+        Where many tasks are mapped, the rest is better done by BLAS on one thread, too (`limited(threads)`):
+        on several it keeps them spinning for tens of milliseconds, beside the tasks that come next.
+        """
         if self.device is None:
             with _blas().limit(limits=max(1, self.threads // workers)):
                 yield

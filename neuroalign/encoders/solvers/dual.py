@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -65,7 +67,7 @@ class DualProblem:
         self.order = len(features)
         self._features, self._folds, self._scale = features, folds, scale
         self._bands = [np.arange(features.shape[1])] if bands is None else list(bands)
-        self._kernels = [] if scale else [kernel(self._columns(band)) for band in self._bands]
+        self._kernels = [] if scale else [kernel(self._columns(band), compute) for band in self._bands]
 
     def block(self, responses: Array, known: None = None) -> BlockRows:
         """Keep the targets (n_samples, n_targets): their products differ from fold to fold."""
@@ -105,7 +107,7 @@ class DualProblem:
         """The kernel of all samples with features multiplied by the roots of the factors."""
         xp = self.compute.xp
         if self._scale:
-            return kernel(self._features, xp.sqrt(factors))
+            return kernel(self._features, factors=xp.sqrt(factors))
         total = None
         for band, part in zip(self._bands, self._kernels, strict=True):
             weight = float(factors[int(band[0])]) if len(band) else 0.0
@@ -196,19 +198,25 @@ def _decompose_centred(centred: Array) -> tuple[Array, Array]:
     return values, vectors - array_namespace(vectors).mean(vectors, axis=0)
 
 
-def kernel(features: Array, factors: Array | None = None) -> Array:
+def kernel(features: Array, compute: Compute | None = None, factors: Array | None = None) -> Array:
     """X X' in float64, some columns at a time, so that no float64 copy of all is made.
 
-    `factors` (n_features,), if given, multiply the features.
+    Shared out to the threads of `compute`, if given; `factors` (n_features,) multiply the features.
     """
     xp = array_namespace(features)
-    if features.dtype == xp.float64 and factors is None:
-        return features @ features.T
     columns = max(1, CHUNK // len(features))
-    total = 0.0
-    for start in range(0, features.shape[1], columns):
-        part = xp.astype(features[:, start : start + columns], xp.float64)
-        if factors is not None:
-            part = part * factors[start : start + columns]
-        total = total + part @ part.T
-    return total
+    starts = range(0, features.shape[1], columns)
+
+    def of_some(starts: Sequence[int]) -> Array:
+        total = 0.0
+        for start in starts:
+            part = xp.astype(features[:, start : start + columns], xp.float64, copy=False)
+            if factors is not None:
+                part = part * factors[start : start + columns]
+            total = total + part @ part.T
+        return total
+
+    if compute is None or compute.device is not None:
+        return of_some(starts)
+    shares = [starts[first :: compute.threads] for first in range(min(compute.threads, len(starts)))]
+    return reduce(add, compute.map(of_some, shares))

@@ -42,10 +42,11 @@ def centre(features: Any, compute: Compute, dtype: Dtype) -> tuple[Array, np.nda
     DataError
         NaN or infinite values.
     """
-    here = compute.put(features, dtype)
+    here = compute.copy(features, dtype)
     mean = sum(rows.sum(0) for rows in in_float64(here)) / len(here)
     check_finite(here, mean, compute)
-    return here - compute.xp.astype(mean, here.dtype), host(mean)
+    here -= compute.xp.astype(mean, here.dtype)
+    return here, host(mean)
 
 
 def check_finite(features: Array, total: Array, compute: Compute) -> None:

@@ -19,6 +19,10 @@ WORK_BYTES, WORK_MATRICES = 2**29, 6
 """What decompositions side by side may take, and how many matrices of its size each takes."""
 
 
+LARGE = 1000
+"""From this order on a decomposition by itself is worth several threads."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What is found for every target; arrays may be mapped to a file.
@@ -185,7 +189,10 @@ class _Job:
         for problem in self.problems:
             tasks += [partial(problem.scorer, int(fold), grid) for fold in folds]
             tasks += [partial(problem.solver, only=only)] * whole
-        found = compute.map(lambda task: task(), tasks, self.at_once)
+        if len(tasks) == 1 and self.problems[0].order < LARGE:
+            found = [tasks[0]()]
+        else:
+            found = compute.map(lambda task: task(), tasks, self.at_once)
         freed.hand_back()
         step = len(folds) + whole
         scorers = [found[start : start + len(folds)] for start in range(0, len(found), step)]
@@ -247,7 +254,9 @@ def weights_basis(fitted: Fitted, solver: Solver, problem: Problem, choice: Choi
     width : int
         Targets computed at once.
     """
-    compute, basis = problem.compute, solver.basis(choice.least(fitted.best_alphas))
+    compute = problem.compute
+    with compute.limited():
+        basis = solver.basis(choice.least(fitted.best_alphas))
     if basis.shape[0] != basis.shape[1] or not str(basis.dtype).endswith(problem.dtype):
         return host(basis)
 

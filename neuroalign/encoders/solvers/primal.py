@@ -90,7 +90,10 @@ class RowSource:
         # Fewer samples than features: their moments are larger than they are, and quickly formed again.
         self._keep = all(held.shape[0] >= held.shape[1] for held in self._held)
         self._tests = compute.map(Moments.of, self._held) if self._keep else []
-        self._whole = reduce(add, self._tests) if self._keep and self._cover else Moments.of(features)
+        parts = (
+            self._tests if self._keep and self._cover else compute.map(Moments.of, compute.split(features))
+        )
+        self._whole = reduce(add, parts)
         self.n_folds = len(folds)
 
     def whole(self) -> Moments:

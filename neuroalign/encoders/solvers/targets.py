@@ -118,10 +118,10 @@ class Centred:
 
         The first sample goes first: constant targets then are exactly 0, and means lose no digits.
         """
-        here = compute.put(responses, dtype)
-        xp, first = compute.xp, here[0]
+        here = compute.copy(responses, dtype)
+        xp, first = compute.xp, compute.copy(here[0], dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            here = here - first
+            here -= first
             mean = xp.mean(here, axis=0)
             here -= mean
         highest = xp.max(here, axis=0)
