@@ -205,18 +205,12 @@ def kernel(features: Array, compute: Compute | None = None, factors: Array | Non
     """
     xp = array_namespace(features)
     columns = max(1, CHUNK // len(features))
+
+    def of_some(start: int) -> Array:
+        part = xp.astype(features[:, start : start + columns], xp.float64, copy=False)
+        if factors is not None:
+            part = part * factors[start : start + columns]
+        return part @ part.T
+
     starts = range(0, features.shape[1], columns)
-
-    def of_some(starts: Sequence[int]) -> Array:
-        total = 0.0
-        for start in starts:
-            part = xp.astype(features[:, start : start + columns], xp.float64, copy=False)
-            if factors is not None:
-                part = part * factors[start : start + columns]
-            total = total + part @ part.T
-        return total
-
-    if compute is None or compute.device is not None:
-        return of_some(starts)
-    shares = [starts[first :: compute.threads] for first in range(min(compute.threads, len(starts)))]
-    return reduce(add, compute.map(of_some, shares))
+    return reduce(add, map(of_some, starts)) if compute is None else compute.summed(of_some, starts)

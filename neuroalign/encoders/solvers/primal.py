@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, times
-from neuroalign.encoders.solvers.moments import Moments, TargetMoments
+from neuroalign.encoders.solvers.moments import CHUNK, Moments, TargetMoments
 from neuroalign.encoders.solvers.rows import FoldRows, cover
 from neuroalign.encoders.solvers.scoring import (
     GridScorer,
@@ -90,10 +90,8 @@ class RowSource:
         # Fewer samples than features: their moments are larger than they are, and quickly formed again.
         self._keep = all(held.shape[0] >= held.shape[1] for held in self._held)
         self._tests = compute.map(Moments.of, self._held) if self._keep else []
-        parts = (
-            self._tests if self._keep and self._cover else compute.map(Moments.of, compute.split(features))
-        )
-        self._whole = reduce(add, parts)
+        summed = self._keep and self._cover
+        self._whole = reduce(add, self._tests) if summed else _moments(features, compute)
         self.n_folds = len(folds)
 
     def whole(self) -> Moments:
@@ -139,6 +137,13 @@ class RowSource:
         if rows.gap is None:
             return left
         return left - TargetMoments.of(self._features[rows.gap], responses[rows.gap])
+
+
+def _moments(features: Array, compute: Compute) -> Moments:
+    """Of all samples, some of them at a time."""
+    rows = max(1, CHUNK // features.shape[1])
+    starts = range(0, len(features), rows)
+    return compute.summed(lambda start: Moments.of(features[start : start + rows]), starts)
 
 
 class _WhenAsked(Sequence[TargetMoments]):
