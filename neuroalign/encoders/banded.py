@@ -256,14 +256,13 @@ class BandedRidgeEncoder(LinearEncoder):
         """What every band predicts (n_samples, n_targets) from features without an intercept."""
         compute, kind = Compute.choose(self.device, self.threads), str(self._weights.dtype)
         weights = compute.put(self._weights, kind)
-        with compute.limited():
-            for columns, weight in zip(self._columns, self.band_weights_, strict=True):
-                inside = compute.put(features[:, columns], kind)
-                if len(self._basis):
-                    part = host((inside @ compute.put(self._basis[columns], kind)) @ weights.T)
-                    yield (part * weight).astype(self._basis.dtype)
-                else:
-                    yield host(inside @ weights[:, compute.index(columns)].T)
+        for columns, weight in zip(self._columns, self.band_weights_, strict=True):
+            inside = compute.put(features[:, columns], kind)
+            if len(self._basis):
+                inside = compute.product(inside, compute.put(self._basis[columns], kind))
+                yield (host(compute.product(inside, weights.T)) * weight).astype(self._basis.dtype)
+            else:
+                yield host(compute.product(inside, weights[:, compute.index(columns)].T))
 
     def _take(self, arrays: dict[str, np.ndarray], single: bool) -> None:
         super()._take(arrays, single)

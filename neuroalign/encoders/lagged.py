@@ -198,9 +198,11 @@ class LaggedRidgeEncoder(LinearEncoder):
         lagged = self._lagged(here, self.x_mean_, segments, compute)
         coef, offset = compute.put(coef, fine), compute.put(self._offset(), fine)
         predicted = np.empty((len(X), coef.shape[1]), kind)
-        with compute.limited():
-            for chunk in np.array_split(np.arange(len(X)), 1 + len(X) * len(coef) // CHUNK):
-                predicted[chunk] = host(compute.put(lagged.rows(chunk), fine) @ coef + offset)
+
+        def one(chunk: np.ndarray) -> None:
+            predicted[chunk] = host(compute.put(lagged.rows(chunk), fine) @ coef + offset)
+
+        compute.map(one, np.array_split(np.arange(len(X)), 1 + len(X) * len(coef) // CHUNK))
         return predicted[:, 0] if self._single else predicted
 
     def score(self, X: Any, Y: Any, metric: Metric = "r", segments: Any = None) -> np.ndarray:

@@ -67,9 +67,8 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         inside = compute.xp.astype(here, basis.dtype) + compute.put(
             mean - self.x_mean_, str(self._basis.dtype)
         )
-        with compute.limited():
-            inside = inside @ basis if len(self._basis) else inside
-            predicted = compute.xp.astype(inside, weights.dtype) @ weights.T
+        inside = compute.product(inside, basis) if len(self._basis) else inside
+        predicted = compute.product(compute.xp.astype(inside, weights.dtype), weights.T)
         predicted = host(predicted) + self.y_mean_.astype(self._weights.dtype)
         return predicted[:, 0] if self._single else predicted
 
@@ -79,9 +78,8 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _weighted(self, features: np.ndarray) -> np.ndarray:
         """What features (n_features,), in float64, add to the prediction of every target."""
-        inside = features @ self._basis if len(self._basis) else features
-        parts = np.array_split(self._weights, 1 + self._weights.size // CHUNK)
-        return np.concatenate([part @ inside for part in parts])
+        inside = _times(self._basis.T, features) if len(self._basis) else features
+        return _times(self._weights, inside)
 
     def _fitting(self, X: Any) -> Any:
         """Features as they are, if this encoder is fitted and was so on as many of them."""
@@ -140,3 +138,9 @@ class LinearEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             if isinstance(value, plain):
                 parameters[name] = np.asarray(value).tolist()
         return {**parameters, "single": single}
+
+
+def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Their product in float64, some rows at a time, so that no float64 copy of all is made."""
+    parts = np.array_split(matrix, 1 + matrix.size // CHUNK)
+    return np.concatenate([part @ vector for part in parts])

@@ -15,8 +15,6 @@ from neuroalign.artefacts.arrays import open_arrays
 SCRIPT = Path(__file__).with_name("fit_every_encoder.py")
 ENCODERS = ("ridge", "banded_ridge", "lagged_ridge", "cross_attention")
 FILES = ("scores", "predictions")
-CLOSE = {"banded_ridge": 1e-5}
-"""Weights of bands leave α small, so that rounding in single precision is felt; others agree to 1e-6."""
 THREADS = {"once": "1", "again": "1", "two threads": "2"}
 
 
@@ -49,5 +47,5 @@ def test_other_threads_give_the_same_numbers(folders, encoder):
         )
         assert set(one) == set(other)
         for name in one.data_vars:
-            within = CLOSE.get(encoder, 1e-6) * max(1.0, float(abs(one[name]).max()))
+            within = 1e-6 * max(1.0, float(abs(one[name]).max()))
             np.testing.assert_allclose(one[name], other[name], rtol=0, atol=within, err_msg=str(name))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neuroalign.encoders.banding.search import Choice
-from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.compute import LARGE, Array, host
 from neuroalign.encoders.solvers.dual import DualSolver
 from neuroalign.encoders.solvers.problems import Problem, Solver
 from neuroalign.encoders.solvers.targets import Centred, Targets
@@ -56,7 +56,7 @@ def fit_chosen(
                 weights[at] = _solve(problem, solver, centred.responses, choice.alphas[at], dual)
                 mean[at], bad[at] = centred.mean, centred.bad
 
-        problem.compute.map(one, np.unique(inside))
+        problem.compute.map(one, np.unique(inside), spare=problem.order >= LARGE)
     weights[bad] = np.nan
     return weights, mean, bad
 

@@ -28,6 +28,12 @@ Dtype = Literal["float32", "float64"]
 SHARES = 4
 """How many parts of a sum are formed side by side."""
 
+LARGE = 1000
+"""From this order on a decomposition is worth several threads of BLAS."""
+
+TILE = 512
+"""Rows and columns of a product that are formed at once."""
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -110,33 +116,50 @@ class Compute:
         """The sum of results, of a few shares of the items at a time: the same for any number of threads."""
         shares = [items[first::SHARES] for first in range(min(SHARES, len(items)))]
         totals = [partial(reduce, add, map(function, share)) for share in shares]
-        return reduce(add, self.map(lambda total: total(), totals) if len(totals) > 1 else [totals[0]()])
+        return reduce(add, self.map(lambda total: total(), totals))
 
     def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item], at_once: int | None = None
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        at_once: int | None = None,
+        spare: bool = False,
     ) -> list[Result]:
         """Results in the order of the items; Python threads share out the work where BLAS would idle.
 
         Many products of moderate size keep cores busier when each runs on a core of its own. `at_once`
-        bounds how many do, where each takes much memory.
+        bounds how many do, where each takes much memory. Threads to spare, of which there are more than items
+        at once, go to BLAS only where asked: it keeps them spinning for tens of milliseconds, beside whatever
+        comes next, and its results then depend on their number in the last digits.
         """
         queue = list(items)
-        workers = (
-            1 if self.device is not None else max(1, min(self.threads, len(queue), at_once or len(queue)))
-        )
-        with self.limited(workers):
+        workers = max(1, min(self.threads, len(queue), at_once or len(queue)))
+        workers = 1 if self.device is not None else workers
+        with self.limited(workers if spare else self.threads):
             if workers == 1:
                 return [function(item) for item in queue]
             with ThreadPoolExecutor(workers) as pool:
                 return list(pool.map(function, queue))
 
+    def product(self, left: Array, right: Array) -> Array:
+        """Their product, shared out in tiles: to the last digit the same for any number of threads."""
+        if self.device is not None:
+            with self.limited():
+                return left @ right
+        rows, columns = (range(0, count, TILE) for count in (len(left), right.shape[1]))
+        found = np.empty((len(left), right.shape[1]), np.result_type(left, right))
+
+        def one(corner: tuple[int, int]) -> None:
+            across, down = (slice(start, start + TILE) for start in corner)
+            found[across, down] = left[across] @ right[:, down]
+
+        tiles = [(row, column) for row in rows for column in columns]
+        self.map(one, tiles)
+        return found
+
     @contextmanager
     def limited(self, workers: int = 1) -> Iterator[None]:
-        """Within, BLAS has its share of the threads; afterwards as many as before.
-
-        Where many tasks are mapped, the rest is better done by BLAS on one thread, too (`limited(threads)`):
-        on several it keeps them spinning for tens of milliseconds, beside the tasks that come next.
-        """
+        """Within, BLAS has its share of the threads; afterwards as many as before."""
         if self.device is None:
             with _blas().limit(limits=max(1, self.threads // workers)):
                 yield

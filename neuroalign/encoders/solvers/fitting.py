@@ -11,16 +11,12 @@ import numpy as np
 
 from neuroalign.encoders.solvers import freed
 from neuroalign.encoders.solvers.arguments import Metric
-from neuroalign.encoders.solvers.compute import Array, host
+from neuroalign.encoders.solvers.compute import LARGE, Array, host
 from neuroalign.encoders.solvers.problems import Problem, Scorer, Solver
 from neuroalign.encoders.solvers.targets import Centred, Targets
 
 WORK_BYTES, WORK_MATRICES = 2**29, 6
 """What decompositions side by side may take, and how many matrices of its size each takes."""
-
-
-LARGE = 1000
-"""From this order on a decomposition by itself is worth several threads."""
 
 
 @dataclass(frozen=True)
@@ -189,10 +185,8 @@ class _Job:
         for problem in self.problems:
             tasks += [partial(problem.scorer, int(fold), grid) for fold in folds]
             tasks += [partial(problem.solver, only=only)] * whole
-        if len(tasks) == 1 and self.problems[0].order < LARGE:
-            found = [tasks[0]()]
-        else:
-            found = compute.map(lambda task: task(), tasks, self.at_once)
+        large = self.problems[0].order >= LARGE
+        found = compute.map(lambda task: task(), tasks, self.at_once, spare=large)
         freed.hand_back()
         step = len(folds) + whole
         scorers = [found[start : start + len(folds)] for start in range(0, len(found), step)]
