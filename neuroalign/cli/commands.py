@@ -68,7 +68,8 @@ def plan(given: argparse.Namespace) -> int:
         return 0 if found and all(one.good for one in found) else 1
     save_plan(needs, plan_digest(study, study.subjects()), plan_path(study))
     if not given.quiet:
-        print(printed(needs))
+        allowed = study.resources.memory_bytes
+        print(printed(needs, None if allowed is None else allowed / 2**20))
     return 0
 
 

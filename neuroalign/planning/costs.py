@@ -180,11 +180,9 @@ class Costs:
         return Cost(290 * MIB + 3 * stored + block, 5 + len(sizes) * targets / 1e4)
 
     def inference(self, subject: str) -> Cost:
-        """Predictions and responses, and the null of a block."""
+        """The null of a block of targets; all responses only where their repeats are joined."""
         size, draws = self._size(subject), self.study.inference.permutations
-        held = response_bytes(size) + 2 * fitted_bytes(size)
-        if size.fitted < size.samples:
-            held += 2 * response_bytes(size)
+        held = 3 * response_bytes(size) + fitted_bytes(size) if size.fitted < size.samples else 0
         null = min(size.targets, 1024) * (draws * 24 + size.fitted * 32)
         if self.study.inference.correction in ("cluster", "tfce"):
             null += 3 * 4 * draws * size.targets

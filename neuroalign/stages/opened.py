@@ -51,22 +51,33 @@ def events_of(study: Study, subject: str) -> pd.DataFrame:
     return first.assign(subject=layout.AVERAGE)
 
 
-def responses_of(study: Study, subject: str, targets: slice | None = None) -> xr.Dataset:
-    """The responses of one subject, or of the average: of all targets or of some."""
-    from neuroalign.artefacts.owned import open_artefact
+def responses_of(
+    study: Study, subject: str, targets: slice | None = None, lazily: bool = False
+) -> xr.Dataset:
+    """The responses of one subject, or of the average: of all targets or of some; or read when asked for."""
+    from neuroalign.artefacts.owned import browse_artefact, open_artefact
 
     known(subject, subjects(study), "subject")
+    if lazily:
+        return browse_artefact(study.output, layout.RESPONSES, subject=subject)
     return open_artefact(study.output, layout.RESPONSES, targets, subject=subject)
 
 
-def samples_of(study: Study, subject: str, targets: slice | None = None) -> tuple[xr.Dataset, pd.DataFrame]:
-    """What is fitted of a subject, and its events: trials with what they show, repeats joined if asked."""
+def samples_of(
+    study: Study, subject: str, targets: slice | None = None, lazily: bool = False
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """What is fitted of a subject, and its events: trials with what they show, repeats joined if asked.
+
+    Lazily, responses are read when they are asked for, unless repeats are joined.
+    """
     from neuroalign.design.trials import average_repeats, with_contents
 
-    responses, events = responses_of(study, subject, targets), events_of(study, subject)
+    averaged = study.responses.samples != "time" and study.design.repeats == "average"
+    responses = responses_of(study, subject, targets, lazily and not averaged)
+    events = events_of(study, subject)
     if study.responses.samples == "time":
         return responses, events
-    if study.design.repeats == "average":
+    if averaged:
         return average_repeats(responses, events)
     return with_contents(responses, events), events
 

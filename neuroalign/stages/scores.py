@@ -31,11 +31,11 @@ def inference(study: Study, subject: str, network: str, encoder: str) -> None:
     """Test which targets are predicted better than chance."""
     from neuroalign.alignment.inference.significance import test
     from neuroalign.artefacts import arrays
-    from neuroalign.artefacts.owned import must_fit
+    from neuroalign.artefacts.owned import browse_artefact, must_fit
 
     made_for = asked_for(study, subject=subject, network=network, encoder=encoder)
-    predictions = open_made(study, layout.PREDICTIONS, **made_for)
-    responses, _ = samples_of(study, subject)
+    predictions = browse_artefact(study.output, layout.PREDICTIONS, **made_for)
+    responses, _ = samples_of(study, subject, lazily=True)
     must_fit(responses, predictions, path_of(study, layout.PREDICTIONS, **made_for), ("sample", "target"))
     made = test(predictions, responses, study.inference, study.seed)
     opened = [path_of(study, pattern, **made_for) for pattern in (layout.PREDICTIONS, layout.RESPONSES)]

@@ -14,6 +14,7 @@ from neuroalign.errors import ConfigError
 from neuroalign.planning.facts import measure
 from neuroalign.planning.measured import Measured, read_measured
 from neuroalign.planning.plan import plan
+from neuroalign.planning.printed import printed
 from neuroalign.planning.table import SNAKEMAKE_MB, Need, Plan, plan_digest, plan_path, save_plan
 from neuroalign.settings import configfile
 
@@ -92,6 +93,14 @@ def test_a_plan_is_written_and_read_back(study, capsys):
     assert read.memory_mb("ceiling") == pytest.approx((need.memory_mb + SNAKEMAKE_MB) * 1.048576, abs=1)
     assert read.memory_mb("ceiling", 3) == pytest.approx(3 * read.memory_mb("ceiling"), abs=3)
     assert read.minutes("ceiling", 2) == 2 * read.minutes("ceiling")
+
+
+def test_jobs_above_the_memory_allowed_are_named():
+    needs = [Need("index", 170, 5, 1), Need("inference/sub-01", 3000, 5, 1), Need("report", 500, 5, 1)]
+    assert printed(needs) == printed(needs, 3000)
+    said = printed(needs, 2999).splitlines()[-1]
+    assert said.startswith("above resources.memory (2.9 GiB)")
+    assert "keep to: inference/sub-01;" in said
 
 
 def test_the_plan_of_another_study_counts_as_none(tmp_path):

@@ -94,6 +94,8 @@ class Segment:
 def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, seed: int) -> xr.Dataset:
     """Test every target of one subject, network and encoder.
 
+    Predictions and responses are asked for block by block of targets, and may be read from files as they are.
+
     Parameters
     ----------
     predictions : Dataset
@@ -135,7 +137,7 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
     kept = None if near is None else np.empty((1 + settings.permutations, len(columns)), np.float16)
     for start in range(0, len(columns), BLOCK):
         block = columns[start : start + BLOCK]
-        sides = Sides(predictions["prediction"].values[:, block], responses["response"].values[:, block])
+        sides = Sides(_of(predictions["prediction"], block), _of(responses["response"], block))
         statistic, null = null_scores(sides, nuisance, segments, moves, widened)
         observed[block] = statistic
         p[block] = (1 + (null >= statistic - 1e-12).sum(axis=0)) / (1 + settings.permutations)
@@ -163,6 +165,12 @@ def test(predictions: xr.Dataset, responses: xr.Dataset, settings: Inference, se
         | notes
         | ({"inference_method": "item"} if are_trials(responses) else {}),
     )
+
+
+def _of(array: xr.DataArray, targets: np.ndarray) -> np.ndarray:
+    """Values (n_samples, n) of some targets, ascending; from a file only what lies among them is read."""
+    first = targets[0]
+    return array[:, first : targets[-1] + 1].values[:, targets - first]
 
 
 def _by_neighbours(
