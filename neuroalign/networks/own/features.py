@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.base import Layer, Window, kept_layers
+from neuroalign.networks.base import Layer, kept_layers
 from neuroalign.networks.own.feature_arrays import open_array
 from neuroalign.networks.own.named_items import NamedItems
+from neuroalign.networks.own.one_layer import OneLayer, RowWindow
 from neuroalign.networks.own.sampled_features import SampledFeatures
 from neuroalign.networks.own.timed_features import TimedFeatures
 from neuroalign.settings.features import Features
@@ -23,18 +23,6 @@ from neuroalign.settings.features import Features
 LAYER = "features"
 
 _ROWS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowWindow(Window):
-    """One row of the array.
-
-    Attributes
-    ----------
-    row : int
-    """
-
-    row: int
 
 
 def layer_names(settings: Features) -> list[str]:
@@ -76,10 +64,8 @@ def open_network(settings: Features, seed: int = 0) -> OwnFeatures | SampledFeat
     return SampledFeatures(settings, LAYER) if settings.sampled else OwnFeatures(settings)
 
 
-class OwnFeatures:
-    """Rows of an array as activations; see `base.OpenNetwork` for what it offers.
-
-    Rows are found by the stimuli's names, see `named_items.NamedItems`.
+class OwnFeatures(OneLayer):
+    """Rows of one array, found by the stimuli's names; see `named_items.NamedItems`.
 
     Parameters
     ----------
@@ -88,21 +74,15 @@ class OwnFeatures:
 
     def __init__(self, settings: Features) -> None:
         assert settings.items is not None
-        self.settings = settings
+        super().__init__(
+            settings,
+            LAYER,
+            content_sha256=_content(Path(settings.path)),
+            items_sha256=_content(Path(settings.items)),
+            versions={"h5py": importlib.metadata.version("h5py")},
+        )
         self.array, self.named = _open(settings)
-        self.layers: tuple[str, ...] = (LAYER,)
-        self.kept = kept_layers(settings.layers, self.layers)
-        self.depth = (0.0,)
-        self.units: tuple[int, ...] = (int(self.array.shape[1]),)
-        self.places: tuple[np.ndarray, ...] = ()
-        self.token_units: tuple[int, ...] = ()
-        self.provenance: dict[str, Any] = {
-            "source": settings.named,
-            "content_sha256": _content(Path(settings.path)),
-            "items_sha256": _content(Path(settings.items)),
-            "dtype": settings.dtype,
-            "versions": {"h5py": importlib.metadata.version("h5py")},
-        }
+        self.units = (int(self.array.shape[1]),)
 
     def check_items(self, items: pd.DataFrame) -> None:
         """Raise a DataError if a stimulus has no row, shares one with another, or its row is not finite."""
@@ -116,7 +96,7 @@ class OwnFeatures:
         found = self.named.find(items)
         for start in range(0, len(rows := sorted(set(found))), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
-            wrong = ~np.isfinite(self._read(some)).all(axis=1)
+            wrong = ~np.isfinite(self._values(some)).all(axis=1)
             if wrong.any():
                 raise DataError(
                     f"'{self.settings.named}': row {some[int(wrong.argmax())]} (from 0) holds values that "
@@ -129,7 +109,7 @@ class OwnFeatures:
             return
         pairs = pd.DataFrame({"digest": items["digest"].to_numpy(), "row": found}).drop_duplicates()
         for _, rows in pairs[pairs.duplicated("digest", keep=False)].groupby("digest")["row"]:
-            values = self._read(sorted(rows))
+            values = self._values(sorted(rows))
             if (values != values[0]).any():
                 names = list(self.named.rows)
                 raise DataError(
@@ -141,24 +121,15 @@ class OwnFeatures:
         """The row of the array of each of `rows` (all, when left out) of the items table."""
         picked = items.iloc[list(range(len(items)) if rows is None else rows)]
         return [
-            RowWindow(digest=_digest(item), row=row)
+            RowWindow(digest=_digest(item), file=self.settings.path, row=row)
             for item, row in zip(picked.to_dict("records"), self.named.find(picked), strict=True)
         ]
 
-    def run(
-        self, windows: Sequence[RowWindow], advance: Callable[[int], object] | None = None
-    ) -> list[np.ndarray]:
-        """Features (n_windows, n_units), as the one layer."""
-        wanted, place = np.unique([window.row for window in windows], return_inverse=True)
-        values = self._read(wanted.tolist())[place]
-        if advance is not None:
-            advance(len(windows))
-        return [values]
+    def _values(self, rows: list[int]) -> np.ndarray:
+        return self._in_precision(self.array[rows])
 
-    def _read(self, rows: list[int]) -> np.ndarray:
-        """Some rows (row, unit), ascending, in the precision that is stored."""
-        with np.errstate(over="ignore"):  # what float16 cannot hold is refused as not finite
-            return np.asarray(self.array[rows]).astype(self.settings.dtype)
+    def _rows(self, file: str, rows: np.ndarray) -> Any:
+        return self.array[rows.tolist()]
 
 
 def _open(settings: Features) -> tuple[Any, NamedItems]:

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError
-from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.own.feature_arrays import open_array
+from neuroalign.networks.own.one_layer import OneLayer, RowWindow
 from neuroalign.networks.own.run_files import file_of_run
 from neuroalign.settings.features import Features
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleWindow(Window):
-    """One row of one file.
-
-    Attributes
-    ----------
-    path : str
-    row : int
-    """
-
-    path: str
-    row: int
-
-
-class SampledFeatures:
+class SampledFeatures(OneLayer):
     """Files of features, one for every run; see `base.OpenNetwork` for what it offers.
 
     Parameters
@@ -43,14 +28,7 @@ class SampledFeatures:
     """
 
     def __init__(self, settings: Features, layer: str) -> None:
-        self.settings = settings
-        self.layers: tuple[str, ...] = (layer,)
-        self.kept = kept_layers(settings.layers, self.layers)
-        self.depth = (0.0,)
-        self.places: tuple[np.ndarray, ...] = ()
-        self.token_units: tuple[int, ...] = ()
-        self.units: tuple[int, ...] = ()
-        self.provenance: dict[str, Any] = {"source": settings.named, "dtype": settings.dtype, "versions": {}}
+        super().__init__(settings, layer)
         self._arrays: dict[str, Any] = {}
 
     def check_items(self, items: pd.DataFrame) -> None:
@@ -79,7 +57,7 @@ class SampledFeatures:
         assert width is not None
         self.units = (int(width),)
 
-    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[SampleWindow]:
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[RowWindow]:
         """The row of each of `rows` (all, when left out) of the items table."""
         picked = items if rows is None else items.iloc[list(rows)]
         paths = {uri: self._path(uri) for uri in picked["uri"].unique()}
@@ -87,23 +65,11 @@ class SampledFeatures:
         for uri, position in zip(picked["uri"], picked["position"], strict=True):
             text = f"{paths[uri]}\n{position}".encode()
             digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-            found.append(SampleWindow(digest=digest, path=paths[uri], row=int(position)))
+            found.append(RowWindow(digest=digest, file=paths[uri], row=int(position)))
         return found
 
-    def run(
-        self, windows: Sequence[SampleWindow], advance: Callable[[int], object] | None = None
-    ) -> list[np.ndarray]:
-        """Features (n_windows, n_units), as the one layer."""
-        values = np.empty((len(windows), self.units[0]), self.settings.dtype)
-        paths = np.array([window.path for window in windows])
-        rows = np.array([window.row for window in windows])
-        for path in dict.fromkeys(paths):
-            of_path = paths == path
-            wanted, place = np.unique(rows[of_path], return_inverse=True)
-            values[of_path] = np.asarray(self._open(path)[wanted])[place]
-        if advance is not None:
-            advance(len(windows))
-        return [values]
+    def _rows(self, file: str, rows: np.ndarray) -> Any:
+        return self._open(file)[rows]
 
     def _path(self, uri: str) -> str:
         subject, _, run = uri.partition("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +11,14 @@ import numpy as np
 import pandas as pd
 
 from neuroalign.errors import DataError, NetworkError
-from neuroalign.networks.base import Window, kept_layers
 from neuroalign.networks.own.courses import Course, open_course
+from neuroalign.networks.own.one_layer import OneLayer, RowWindow
 from neuroalign.networks.own.run_files import file_of_run
 from neuroalign.settings.features import Features
 
 _ROWS_AT_ONCE = 4096
 
 RUN_COLUMNS = ["subject", "session", "task", "run"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MomentWindow(Window):
-    """One row of one time course.
-
-    Attributes
-    ----------
-    course : str
-    row : int
-    """
-
-    course: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -43,7 +29,7 @@ class _Part:
     rows: np.ndarray
 
 
-class TimedFeatures:
+class TimedFeatures(OneLayer):
     """Time courses, one for every run; see `base.OpenNetwork` and `base.OwnClock` for what it offers.
 
     Parameters
@@ -55,19 +41,7 @@ class TimedFeatures:
     """
 
     def __init__(self, settings: Features, layer: str) -> None:
-        self.settings = settings
-        self.layers: tuple[str, ...] = (layer,)
-        self.kept = kept_layers(settings.layers, self.layers)
-        self.depth = (0.0,)
-        self.places: tuple[np.ndarray, ...] = ()
-        self.token_units: tuple[int, ...] = ()
-        self.units: tuple[int, ...] = ()
-        self.provenance: dict[str, Any] = {
-            "source": settings.named,
-            "clock": settings.clock,
-            "dtype": settings.dtype,
-            "versions": {},
-        }
+        super().__init__(settings, layer, clock=settings.clock)
         self._parts: dict[str, _Part] = {}
         self._courses: dict[str, Course] = {}
         self._digests: dict[str, bytes] = {}
@@ -113,30 +87,15 @@ class TimedFeatures:
                 )
         self.units = (first[1],)
 
-    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[MomentWindow]:
+    def windows(self, items: pd.DataFrame, rows: Sequence[int] | None = None) -> list[RowWindow]:
         """The row of each of `rows` (all, when left out) of the items table."""
         picked = items if rows is None else items.iloc[list(rows)]
         found = []
         for name, position in zip(picked["uri"], picked["position"], strict=True):
             text = self._digest(name) + str(position).encode()
             digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-            found.append(MomentWindow(digest=digest, course=name, row=int(position)))
+            found.append(RowWindow(digest=digest, file=name, row=int(position)))
         return found
-
-    def run(
-        self, windows: Sequence[MomentWindow], advance: Callable[[int], object] | None = None
-    ) -> list[np.ndarray]:
-        """Features (n_windows, n_units), as the one layer."""
-        values = np.empty((len(windows), self.units[0]), self.settings.dtype)
-        names = np.array([window.course for window in windows])
-        rows = np.array([window.row for window in windows])
-        for name in dict.fromkeys(names):
-            of_course = names == name
-            wanted, place = np.unique(rows[of_course], return_inverse=True)
-            values[of_course] = self._read(name, wanted)[place]
-        if advance is not None:
-            advance(len(windows))
-        return [values]
 
     def _open(self, run: Mapping[str, str]) -> str:
         """Open the rows of one run; give the name under which they are known."""
@@ -149,11 +108,9 @@ class TimedFeatures:
             self._parts[name] = _Part(*course.of_run(run["run"]))
         return name
 
-    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Some rows (row, unit), ascending, in the precision that is stored."""
-        part = self._parts[name]
-        with np.errstate(over="ignore"):  # what float16 cannot hold is refused as not finite
-            return np.asarray(part.course.values[part.rows[rows]]).astype(self.settings.dtype)
+    def _rows(self, file: str, rows: np.ndarray) -> Any:
+        part = self._parts[file]
+        return part.course.values[part.rows[rows]]
 
     def _digest(self, name: str) -> bytes:
         """A hash of times and features: two files that say the same are the same stimulus."""
@@ -161,7 +118,8 @@ class TimedFeatures:
             course = self._parts[name].course
             digest = hashlib.sha256(np.stack([course.onsets, course.durations]).tobytes())
             for start in range(0, len(course.onsets), _ROWS_AT_ONCE):
-                some = self._read(name, np.arange(start, min(start + _ROWS_AT_ONCE, len(course.onsets))))
+                rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(course.onsets)))
+                some = self._in_precision(self._rows(name, rows))
                 wrong = ~np.isfinite(some).all(axis=1)
                 if wrong.any():
                     raise DataError(
