@@ -29,7 +29,8 @@ from neuroalign.alignment.evaluation.scored import (
 )
 from neuroalign.alignment.fitting.fold import FoldEncoder
 from neuroalign.alignment.inference.blanks import draw_blanks, width_of_blanks
-from neuroalign.alignment.inference.significance import Segment, Sides, items_held_out, runs_held_out
+from neuroalign.alignment.inference.moves import Segment, items_held_out, runs_held_out
+from neuroalign.alignment.inference.null import Sides
 from neuroalign.artefacts.arrays import Activations, open_arrays, save_arrays
 from neuroalign.artefacts.layout import NUISANCE
 from neuroalign.design.features import SubjectDesign, design_subject

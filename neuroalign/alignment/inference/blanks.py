@@ -19,7 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neuroalign.alignment.inference.significance import Segment, Sides, null_scores
+from neuroalign.alignment.inference.moves import Segment
+from neuroalign.alignment.inference.null import Sides, null_scores
 
 MOST, FEWEST = 1000, 200
 """Blanks of a study, and of one that is so long that `NUMBERS` would not allow more."""

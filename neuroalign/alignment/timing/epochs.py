@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neuroalign.alignment.evaluation.courses import COURSES, Courses, Resampling
-from neuroalign.alignment.inference.significance import SHARED_PAIRS
+from neuroalign.alignment.inference.null import SHARED_PAIRS
 from neuroalign.alignment.timing.identification import PERMUTATIONS, Identified, identify
 from neuroalign.alignment.timing.latencies import CONFIDENCE, of_layers, without_layer
 from neuroalign.artefacts.arrays import place_attributes

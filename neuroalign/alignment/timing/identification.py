@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroalign.alignment.inference.significance import SHARED_PAIRS
+from neuroalign.alignment.inference.null import SHARED_PAIRS
 
 MOST_ITEMS = 100
 """Items that are compared in a fold; more are drawn from."""

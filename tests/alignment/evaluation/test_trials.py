@@ -11,7 +11,7 @@ from neuroalign.alignment.ceiling.repeats import repeat_ceiling
 from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.evaluation.held_out import held_out, sample_of_event
 from neuroalign.alignment.fitting.ridge import FoldRidge
-from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference import moves, null, significance
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.design.features import design_subject
 from neuroalign.design.trials import AVERAGED, average_repeats, trial_events, with_contents
@@ -148,14 +148,14 @@ def test_the_null_is_that_of_items_in_another_order(rng):
     """Every shift is a permutation of items, computed here one by one."""
     contents = np.array([5, 5, 2, 2, 9, 9, 7])
     fold = np.zeros(7, np.int16)
-    (segments,) = significance.items_held_out(fold, contents, np.random.default_rng(1))
+    (segments,) = moves.items_held_out(fold, contents, np.random.default_rng(1))
     assert sorted(len(each) for each in segments) == [1, 3]
     for each in segments:
         predicted, observed = rng.standard_normal((2, 7, 4))
         predicted = predicted[[0, 0, 2, 2, 4, 4, 6]]
         one, other = each.joined(predicted[each.samples], observed[each.samples])
         n = len(each)
-        found = significance._products(one, other, np.arange(n))
+        found = null._products(one, other, np.arange(n))
         for shift in range(n):
             moved = np.roll(observed[each.samples].reshape(n, each.repeats, 4), shift, axis=0).reshape(-1, 4)
             wanted = (predicted[each.samples] * moved).sum(axis=0)

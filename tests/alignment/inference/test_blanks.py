@@ -14,7 +14,8 @@ from neuroalign.alignment.fitting.ridge import FoldRidge
 from neuroalign.alignment.inference import blanks, significance
 from neuroalign.alignment.inference.blanks import blanks_of, draw_blanks
 from neuroalign.alignment.inference.choosing import width
-from neuroalign.alignment.inference.significance import Segment, Sides, null_scores, runs_held_out
+from neuroalign.alignment.inference.moves import Segment, runs_held_out
+from neuroalign.alignment.inference.null import Sides, null_scores
 from neuroalign.settings.design import Design
 from neuroalign.settings.statistics import Inference
 

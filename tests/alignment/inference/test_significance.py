@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference import null, significance
 from neuroalign.artefacts.arrays import build_responses
 from neuroalign.metrics import pearson
 from neuroalign.settings.statistics import Inference
@@ -83,14 +83,14 @@ def test_the_statistic_is_the_mean_partial_correlation_over_folds(rng):
 
 def test_a_shift_moves_the_response_in_a_circle(rng):
     predicted, observed = rng.standard_normal((2, 30, 3))
-    products = significance._products(predicted, observed, np.array([0, 7]))
+    products = null._products(predicted, observed, np.array([0, 7]))
     np.testing.assert_allclose(products[0], (predicted * observed).sum(axis=0))
     np.testing.assert_allclose(products[1], (predicted * np.roll(observed, 7, axis=0)).sum(axis=0))
 
 
 def test_blocks_change_places_and_the_rest_stays(rng):
     predicted, observed = rng.standard_normal((2, 32, 2))
-    products = significance._products(predicted, observed, np.array([[2, 0, 1]]))
+    products = null._products(predicted, observed, np.array([[2, 0, 1]]))
     moved = np.concatenate([observed[20:30], observed[:10], observed[10:20], observed[30:]])
     np.testing.assert_allclose(products[0], (predicted * moved).sum(axis=0))
 

@@ -9,7 +9,7 @@ import xarray as xr
 from neuroalign.alignment.evaluation.courses import Courses, Resampling, weighted_r
 from neuroalign.alignment.evaluation.evaluate import evaluate
 from neuroalign.alignment.fitting.ridge import FoldRidge
-from neuroalign.alignment.inference.significance import SHARED_PAIRS
+from neuroalign.alignment.inference.null import SHARED_PAIRS
 from neuroalign.alignment.timing.epochs import generalisation, timing
 from neuroalign.alignment.timing.group import combine_timing
 from neuroalign.alignment.timing.identification import identify, similarity, told_apart
