@@ -242,7 +242,7 @@ class Costs:
     def report(self, summaries: float) -> Cost:
         """All summaries, and pictures of brains."""
         drawn = 300 * MIB if self.study.responses.kind in ("surface", "cifti") else 0
-        return Cost(390 * MIB + drawn + summaries, 30 + summaries / 2e6, 20 * MIB)
+        return Cost(430 * MIB + drawn + summaries, 30 + summaries / 2e6, 20 * MIB)
 
     def summaries_bytes(self, networks: list[str]) -> float:
         """Bytes of all summaries together."""
