@@ -186,7 +186,8 @@ class Costs:
         null = min(size.targets, 1024) * (draws * 24 + size.fitted * 32)
         if self.study.inference.correction in ("cluster", "tfce"):
             null += 3 * 4 * draws * size.targets
-        return Cost(260 * MIB + held + null, 4 + size.targets * draws / 1e7, 20 * size.targets)
+        found = 64 * size.targets
+        return Cost(270 * MIB + held + null + found, 4 + size.targets * draws / 4e6, 20 * size.targets)
 
     def summary(self, subject: str, network: str, encoder: str) -> Cost:
         """Scores, averaged."""
