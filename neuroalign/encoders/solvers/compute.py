@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial, reduce
+from functools import cache, reduce
 from operator import add
 from typing import Any, Literal, TypeVar
 
@@ -112,11 +113,10 @@ class Compute:
         """Indices here."""
         return rows if self.device is None else self.put(rows, "int64")
 
-    def summed(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Result:
-        """The sum of results, of a few shares of the items at a time: the same for any number of threads."""
-        shares = [items[first::SHARES] for first in range(min(SHARES, len(items)))]
-        totals = [partial(reduce, add, map(function, share)) for share in shares]
-        return reduce(add, self.map(lambda total: total(), totals))
+    def summed(self, function: Callable[[slice], Result], count: int) -> Result:
+        """The sum of what is found of a few stretches of 0 to `count`: the same for any number of threads."""
+        edges = np.linspace(0, count, min(SHARES, count) + 1).astype(int).tolist()
+        return reduce(add, self.map(function, [slice(*edge) for edge in itertools.pairwise(edges)]))
 
     def map(
         self,

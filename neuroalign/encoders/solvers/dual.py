@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -204,13 +202,17 @@ def kernel(features: Array, compute: Compute | None = None, factors: Array | Non
     Shared out to the threads of `compute`, if given; `factors` (n_features,) multiply the features.
     """
     xp = array_namespace(features)
-    columns = max(1, CHUNK // len(features))
+    at_once = max(1, CHUNK // len(features))
 
-    def of_some(start: int) -> Array:
-        part = xp.astype(features[:, start : start + columns], xp.float64, copy=False)
-        if factors is not None:
-            part = part * factors[start : start + columns]
-        return part @ part.T
+    def of_some(columns: slice) -> Array:
+        total = 0.0
+        for start in range(columns.start, columns.stop, at_once):
+            inside = slice(start, min(start + at_once, columns.stop))
+            part = xp.astype(features[:, inside], xp.float64, copy=False)
+            if factors is not None:
+                part = part * factors[inside]
+            total += part @ part.T
+        return total
 
-    starts = range(0, features.shape[1], columns)
-    return reduce(add, map(of_some, starts)) if compute is None else compute.summed(of_some, starts)
+    n_features = features.shape[1]
+    return of_some(slice(0, n_features)) if compute is None else compute.summed(of_some, n_features)

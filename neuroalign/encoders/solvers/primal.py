@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from neuroalign.encoders.solvers.compute import Array, Compute, Dtype, times
-from neuroalign.encoders.solvers.moments import CHUNK, Moments, TargetMoments
+from neuroalign.encoders.solvers.moments import Moments, TargetMoments
 from neuroalign.encoders.solvers.rows import FoldRows, cover
 from neuroalign.encoders.solvers.scoring import (
     GridScorer,
@@ -91,7 +91,11 @@ class RowSource:
         self._keep = all(held.shape[0] >= held.shape[1] for held in self._held)
         self._tests = compute.map(Moments.of, self._held) if self._keep else []
         summed = self._keep and self._cover
-        self._whole = reduce(add, self._tests) if summed else _moments(features, compute)
+        self._whole = (
+            reduce(add, self._tests)
+            if summed
+            else compute.summed(lambda rows: Moments.of(features[rows]), len(features))
+        )
         self.n_folds = len(folds)
 
     def whole(self) -> Moments:
@@ -137,13 +141,6 @@ class RowSource:
         if rows.gap is None:
             return left
         return left - TargetMoments.of(self._features[rows.gap], responses[rows.gap])
-
-
-def _moments(features: Array, compute: Compute) -> Moments:
-    """Of all samples, some of them at a time."""
-    rows = max(1, CHUNK // features.shape[1])
-    starts = range(0, len(features), rows)
-    return compute.summed(lambda start: Moments.of(features[start : start + rows]), starts)
 
 
 class _WhenAsked(Sequence[TargetMoments]):
