@@ -193,19 +193,20 @@ class _Plan:
                 f"layers have {sorted({len(x) for x in checked})} samples; expected as many in all"
             )
         targets = Targets(responses, n_samples)
+        compute = Compute.choose(encoder.device, encoder.threads, encoder.scoring)
         alphas, pairs = check_choice(encoder.alphas, encoder.folds, n_samples)
         kinds = {targets.dtype, *(number_type(layer, "X") for layer in checked)}
         return cls(
             checked,
             targets,
-            Compute.choose(encoder.device, encoder.threads, encoder.scoring),
+            compute,
             "float64" if "float64" in kinds else "float32",
             alphas,
             [FoldRows.of(*pair, n_samples) for pair in pairs],
             check_groups(encoder.alpha_per, targets.count),
             check_metric(encoder.metric),
             encoder.scale,
-            check_block(encoder.block),
+            compute.width(check_block(encoder.block), targets.count),
         )
 
     def fit(self, folder: Path | None) -> Iterator[dict[str, np.ndarray]]:

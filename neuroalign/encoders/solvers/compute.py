@@ -29,6 +29,9 @@ Dtype = Literal["float32", "float64"]
 SHARES = 4
 """How many parts of a sum are formed side by side."""
 
+BLOCKS, NARROW = 8, 128
+"""Targets are divided into so many blocks, unless these were narrower than products take at full speed."""
+
 LARGE = 1000
 """From this order on a decomposition is worth several threads of BLAS."""
 
@@ -140,6 +143,13 @@ class Compute:
                 return [function(item) for item in queue]
             with ThreadPoolExecutor(workers) as pool:
                 return list(pool.map(function, queue))
+
+    def width(self, most: int, count: int) -> int:
+        """How many of `count` targets are computed at once: at most so many, fewer for threads to share them.
+
+        The same for any number of threads; as many as allowed on a device.
+        """
+        return most if self.device is not None else min(most, max(NARROW, -(-count // BLOCKS)))
 
     def product(self, left: Array, right: Array) -> Array:
         """Their product, shared out in tiles: to the last digit the same for any number of threads."""
