@@ -14,7 +14,7 @@ import pytest
 
 from neuroalign.alignment.ceiling import noise_ceiling
 from neuroalign.alignment.group import combine
-from neuroalign.alignment.inference import significance
+from neuroalign.alignment.inference import null, significance
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from null_studies import Epochs, Ongoing, Shown, Story
@@ -109,5 +109,5 @@ def test_a_null_that_forgets_what_nuisance_takes_fails(monkeypatch):
         return [told(summaries(one, False, seed)[0]).p for seed, one in enumerate(made)]
 
     counted = np.mean(shares())
-    monkeypatch.setattr(significance, "_left", lambda parts, observed, orders, nuisance: 1.0)
+    monkeypatch.setattr(null, "_left", lambda parts, observed, orders, nuisance: 1.0)
     assert np.mean(shares()) > 1.3 * counted
