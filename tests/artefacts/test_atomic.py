@@ -112,7 +112,8 @@ def test_a_file_that_may_not_grow_is_one_line_and_earlier_results_stay(tree, tmp
 
 
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
 from neuroalign.cli import commands, main
 from neuroalign.artefacts.atomic import replacing
 def wait(given):
