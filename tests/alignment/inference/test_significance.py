@@ -7,7 +7,7 @@ import scipy.stats
 import xarray as xr
 
 from neuroalign.alignment.inference import null, significance
-from neuroalign.artefacts.arrays import build_responses
+from neuroalign.artefacts.arrays import build_responses, open_arrays, save_arrays
 from neuroalign.metrics import pearson
 from neuroalign.settings.statistics import Inference
 
@@ -65,6 +65,33 @@ def test_planted_targets_are_found_and_others_are_not(rng, method):
     assert (result["p_max"].values >= result["p"].values - 1e-6).all()
     expected = scipy.stats.false_discovery_control(result["p"].values)
     np.testing.assert_allclose(result["q"], expected, rtol=1e-5)
+
+
+def test_files_are_read_block_by_block_with_the_same_result(rng, tmp_path, monkeypatch):
+    sides = study(rng, 5)
+    dead = [3, 4, 5, 6, 17]  # a block without any target that could be tested, and gaps in others
+    sides[1]["valid"][dead] = False
+    settings = Inference(permutations=99)
+    expected = significance.test(*sides, settings, seed=1)
+    assert np.isnan(expected["p"].values[dead]).all()
+    for side, name in zip(sides, ("predictions", "responses"), strict=True):
+        save_arrays(side, tmp_path / name)
+    widths, taken = [], significance._of
+
+    def noted(array, targets):
+        widths.append(len(targets))
+        return taken(array, targets)
+
+    monkeypatch.setattr(significance, "_of", noted)
+    monkeypatch.setattr(significance, "BLOCK", 4)
+    browsed = [open_arrays(tmp_path / name, lazily=True) for name in ("predictions", "responses")]
+    xr.testing.assert_allclose(significance.test(*browsed, settings, seed=1), expected)
+    assert set(widths) == {4, 3}
+    assert not any(
+        side[name]._in_memory for side, name in zip(browsed, ("prediction", "response"), strict=True)
+    )
+    for side in browsed:
+        side.close()
 
 
 def test_the_statistic_is_the_mean_partial_correlation_over_folds(rng):
