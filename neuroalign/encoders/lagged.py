@@ -145,7 +145,7 @@ class LaggedRidgeEncoder(LinearEncoder):
         X = check_features(X)
         targets = Targets(Y, len(X))
         alphas, pairs = check_choice(self.alphas, self.folds, len(X))
-        metric, groups = check_metric(self.metric), check_groups(self.alpha_per, targets.count)
+        choice = Choice(alphas, check_metric(self.metric), check_groups(self.alpha_per, targets.count))
         compute = Compute.choose(self.device, self.threads)
         dtype: Dtype = "float64" if "float64" in (targets.dtype, number_type(X, "X")) else "float32"
         with compute.limited(compute.threads):
@@ -153,8 +153,7 @@ class LaggedRidgeEncoder(LinearEncoder):
             mean = mean.astype(dtype).astype(float)  # to the last digit what was taken off
             lagged = self._lagged(here, mean, segments, compute)
             problem, lagged_mean = lagged_problem(lagged, pairs, dtype)
-            choice, count = Choice(alphas, metric, groups), targets.count
-            width = self._width(lagged, len(pairs), count)
+            count, width = targets.count, self._width(lagged, len(pairs), targets.count)
 
             def room(_: int, solver: Solver) -> Fitted:
                 return Fitted(np.empty((count, solver.rank), dtype), *np.empty((4, count)))

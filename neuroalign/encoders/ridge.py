@@ -175,10 +175,8 @@ class _Plan:
     targets: Targets
     compute: Compute
     dtype: Dtype
-    alphas: np.ndarray
+    choice: Choice
     folds: list[FoldRows]
-    groups: np.ndarray | None
-    metric: Metric
     scale: bool
     width: int
 
@@ -201,10 +199,8 @@ class _Plan:
             targets,
             compute,
             "float64" if "float64" in kinds else "float32",
-            alphas,
+            Choice(alphas, check_metric(encoder.metric), check_groups(encoder.alpha_per, targets.count)),
             [FoldRows.of(*pair, n_samples) for pair in pairs],
-            check_groups(encoder.alpha_per, targets.count),
-            check_metric(encoder.metric),
             encoder.scale,
             compute.width(check_block(encoder.block), targets.count),
         )
@@ -233,14 +229,13 @@ class _Plan:
             names = ("_weights", "best_alphas_", "cv_scores_", "cv_r_", "y_mean_")
             return Fitted(*(found[number][name] for name in names))
 
-        choice = Choice(self.alphas, self.metric, self.groups)
-        solved = fit_targets(problems, self.targets, choice, self.width, room)
+        solved = fit_targets(problems, self.targets, self.choice, self.width, room)
         freed.hand_back()
         for arrays, problem, (fitted, solver) in zip(found, problems, solved, strict=True):
             if folder is None:
-                arrays["_basis"] = weights_basis(fitted, solver, problem, choice, self.width)
+                arrays["_basis"] = weights_basis(fitted, solver, problem, self.choice, self.width)
             else:
-                arrays["_basis"][:] = host(solver.basis(choice.least(fitted.best_alphas)))
+                arrays["_basis"][:] = host(solver.basis(self.choice.least(fitted.best_alphas)))
             yield arrays
 
     def _batches(self) -> Iterator[list[Any]]:
@@ -268,7 +263,7 @@ class _Plan:
         if folder is None:
             found = {name: np.empty(*each) for name, each in shapes.items()}
         else:
-            shapes["_basis"] = ((len(mean), solver.rank), solver.precision(self.alphas[0]))
+            shapes["_basis"] = ((len(mean), solver.rank), solver.precision(self.choice.alphas[0]))
             found = storage.create(folder, shapes)
         found["x_mean_"][:] = mean
         return found

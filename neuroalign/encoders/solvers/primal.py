@@ -124,9 +124,10 @@ class RowSource:
         Where the moments of all samples are known, those of a fold are formed when it asks for them.
         """
         held = [responses[fold.held] for fold in self._folds]
-        sides = zip(self._held, held, strict=True)
-        tests = _WhenAsked([cache(partial(TargetMoments.of, *each)) for each in sides])
+        found = [cache(partial(TargetMoments.of, *sides)) for sides in zip(self._held, held, strict=True)]
+        tests: Sequence[TargetMoments] = _WhenAsked(found)
         if whole is None:
+            tests = list(tests)
             whole = reduce(add, tests) if self._cover else TargetMoments.of(self._features, responses)
         trains = [partial(self._train, fold, tests, responses, whole) for fold in range(self.n_folds)]
         return BlockMoments(responses, whole, _WhenAsked(trains), tests, held)
