@@ -230,7 +230,7 @@ class _Plan:
             return Fitted(*(found[number][name] for name in names))
 
         solved = fit_targets(problems, self.targets, self.choice, self.width, room)
-        freed.hand_back()
+        freed.hand_back(problems[0].order)
         for arrays, problem, (fitted, solver) in zip(found, problems, solved, strict=True):
             if folder is None:
                 arrays["_basis"] = weights_basis(fitted, solver, problem, self.choice, self.width)

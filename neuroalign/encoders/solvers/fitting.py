@@ -159,7 +159,7 @@ class _Job:
 
             self._each_block(one)
             del scorers, one
-            freed.hand_back()
+            freed.hand_back(self.problems[0].order)
         return [self.choice.of(*total / self.problems[0].n_folds) for total in totals]
 
     def solve(self, chosen: Sequence[Chosen], room: Room) -> list[tuple[Fitted, Solver]]:
@@ -187,7 +187,7 @@ class _Job:
             tasks += [partial(problem.solver, only=only)] * whole
         large = self.problems[0].order >= LARGE
         found = compute.map(lambda task: task(), tasks, self.at_once, spare=large)
-        freed.hand_back()
+        freed.hand_back(self.problems[0].order)
         step = len(folds) + whole
         scorers = [found[start : start + len(folds)] for start in range(0, len(found), step)]
         return scorers, found[len(folds) :: step] if whole else []
