@@ -69,7 +69,7 @@ def plan(given: argparse.Namespace) -> int:
     save_plan(needs, plan_digest(study, study.subjects()), plan_path(study))
     if not given.quiet:
         allowed = study.resources.memory_bytes
-        print(printed(needs, None if allowed is None else allowed / 2**20))
+        print(printed(needs) if allowed is None else printed(needs, allowed / 2**20))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from neuroalign.planning.measured import Measured
@@ -15,15 +16,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def printed(needs: Sequence[Need], memory_mb: float | None = None) -> str:
+def printed(needs: Sequence[Need], memory_mb: float = math.inf) -> str:
     """The jobs with their memory, time and disk, what they come to, and which need more than is allowed."""
     rows = [("job", "memory", "time", "disk")]
     rows += [(need.job, size(need.memory_mb), duration(need.seconds), size(need.disk_mb)) for need in needs]
     seconds, disk = sum(need.seconds for need in needs), sum(need.disk_mb for need in needs)
     most = max(need.memory_mb for need in needs)
     total = f"{len(needs)} jobs: {size(most)} at most, {duration(seconds)} in all, {size(disk)} on disk"
-    above = [need.job for need in needs if memory_mb is not None and need.memory_mb > memory_mb]
-    if memory_mb is not None and above:
+    above = [need.job for need in needs if need.memory_mb > memory_mb]
+    if above:
         listed = ", ".join(above[:3]) + (" …" if len(above) > 3 else "")
         total += (
             f"\nabove resources.memory ({size(memory_mb)}), which only fits by layers keep to: {listed}; "

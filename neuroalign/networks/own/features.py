@@ -74,6 +74,7 @@ class OwnFeatures(OneLayer):
 
     def __init__(self, settings: Features) -> None:
         assert settings.items is not None
+        self.array, self.named = _open(settings)
         super().__init__(
             settings,
             LAYER,
@@ -81,7 +82,6 @@ class OwnFeatures(OneLayer):
             items_sha256=_content(Path(settings.items)),
             versions={"h5py": importlib.metadata.version("h5py")},
         )
-        self.array, self.named = _open(settings)
         self.units = (int(self.array.shape[1]),)
 
     def check_items(self, items: pd.DataFrame) -> None:
@@ -96,7 +96,7 @@ class OwnFeatures(OneLayer):
         found = self.named.find(items)
         for start in range(0, len(rows := sorted(set(found))), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
-            wrong = ~np.isfinite(self._values(some)).all(axis=1)
+            wrong = ~np.isfinite(self._read(self.settings.path, np.array(some))).all(axis=1)
             if wrong.any():
                 raise DataError(
                     f"'{self.settings.named}': row {some[int(wrong.argmax())]} (from 0) holds values that "
@@ -109,7 +109,7 @@ class OwnFeatures(OneLayer):
             return
         pairs = pd.DataFrame({"digest": items["digest"].to_numpy(), "row": found}).drop_duplicates()
         for _, rows in pairs[pairs.duplicated("digest", keep=False)].groupby("digest")["row"]:
-            values = self._values(sorted(rows))
+            values = self._read(self.settings.path, np.sort(rows))
             if (values != values[0]).any():
                 names = list(self.named.rows)
                 raise DataError(
@@ -124,9 +124,6 @@ class OwnFeatures(OneLayer):
             RowWindow(digest=_digest(item), file=self.settings.path, row=row)
             for item, row in zip(picked.to_dict("records"), self.named.find(picked), strict=True)
         ]
-
-    def _values(self, rows: list[int]) -> np.ndarray:
-        return self._in_precision(self.array[rows])
 
     def _rows(self, file: str, rows: np.ndarray) -> Any:
         return self.array[rows.tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class RowWindow(Window):
     row: int
 
 
-class OneLayer:
+class OneLayer(ABC):
     """Rows of files as activations; see `base.OpenNetwork` for what it offers.
 
     Parameters
@@ -60,16 +61,20 @@ class OneLayer:
         for file in dict.fromkeys(files):
             of_file = files == file
             wanted, place = np.unique(rows[of_file], return_inverse=True)
-            values[of_file] = self._in_precision(self._rows(file, wanted))[place]
+            values[of_file] = self._read(file, wanted)[place]
         if advance is not None:
             advance(len(windows))
         return [values]
 
+    @abstractmethod
     def _rows(self, file: str, rows: np.ndarray) -> Any:
         """Some rows (row, unit), ascending, as they stand in a file."""
-        raise NotImplementedError
+
+    def _read(self, file: str, rows: np.ndarray) -> np.ndarray:
+        """Some rows (row, unit), ascending, as they are stored."""
+        return self._in_precision(self._rows(file, rows))
 
     def _in_precision(self, values: Any) -> np.ndarray:
-        """Values as they are stored: what float16 cannot hold becomes infinite, and is refused as such."""
+        """Values as they are stored: what float16 cannot hold is infinite, to be refused by `check_items`."""
         with np.errstate(over="ignore"):
             return np.asarray(values).astype(self.settings.dtype)

@@ -52,8 +52,11 @@ class SampledFeatures(OneLayer):
                 raise DataError(
                     f"'{path}' has {array.shape[1]} columns, other runs have {width}; give as many"
                 )
-            if not np.isfinite(np.asarray(array[:needed])).all():
-                raise DataError(f"'{path}' holds values that are not numbers; features must be finite")
+            if not np.isfinite(self._in_precision(array[:needed])).all():
+                raise DataError(
+                    f"'{path}' holds values that are not numbers, or beyond {self.settings.dtype}; features "
+                    "must be finite"
+                )
         assert width is not None
         self.units = (int(width),)
 

@@ -147,6 +147,20 @@ def test_features_that_do_not_fit_the_samples_are_refused(listened):
         stages.activations(study, "sound")
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, "float32"), (1e6, "float16")])
+def test_features_of_samples_that_are_not_finite_as_stored_are_refused(listened, value, dtype):
+    path = listened.root / "run-2_features.npy"
+    features = np.load(path)
+    features[5, 0] = value
+    np.save(path, features)
+    study = listened.study()
+    study.networks["sound"] = study.networks["sound"].model_copy(update={"dtype": dtype})
+    stages.index(study)
+    stages.stimuli(study)
+    with pytest.raises(DataError, match=f"holds values that are not numbers, or beyond {dtype}"):
+        stages.activations(study, "sound")
+
+
 def test_names_of_channels_give_them_a_place(listened):
     study = listened.study(channels=["Fz", "Cz", "Oz"])
     responses = read_series(study.dataset, study.responses, "01")
